@@ -1,0 +1,179 @@
+"""Reading and writing audio, and its levels.
+
+Arrays are float32, mono, in [-1, 1], shape (N,), at 16 kHz unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
+from scipy.signal import lfilter
+
+from speechbench.errors import AudioError
+from speechbench.files import writing
+
+Samples = NDArray[np.float32]
+
+SAMPLING_RATE = 16_000
+ROUNDING = 0.05  # s, by which a manifest's duration may pass the file's end: many tools round to 0.01 or 0.1 s
+FORMATS = {".flac": "FLAC", ".wav": "WAV"}
+
+
+class AudioInfo(NamedTuple):
+    """What a file's header says: duration in seconds, sampling rate in Hz, channels."""
+
+    duration: float
+    sampling_rate: int
+    channels: int
+
+
+def inspect(path: Path) -> AudioInfo:
+    """Read a file's header.
+
+    Raises:
+        AudioError: The file is missing, is no audio that libsndfile knows, or holds no samples.
+    """
+    try:
+        header = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if header.frames == 0:
+        raise AudioError(f"{path}: holds no samples; remove it or record it again")
+    return AudioInfo(header.frames / header.samplerate, header.samplerate, header.channels)
+
+
+def read(path: Path, offset: float = 0.0, duration: float | None = None, sampling_rate: int = SAMPLING_RATE) -> Samples:
+    """Read a recording as mono at the asked sampling rate.
+
+    Args:
+        path: A file that libsndfile can read (FLAC, WAV, Ogg, MP3, ...); any sampling rate and channel count.
+        offset: Where to start, in seconds.
+        duration: How much to read, in seconds; None reads to the end.
+        sampling_rate: The rate of the result, in Hz; converted by soxr at its "HQ" quality.
+
+    Returns:
+        The channels' mean.
+
+    Raises:
+        AudioError: Missing, unreadable, empty, or with samples that are not finite.
+
+    Shape:
+        (N,), N = round(duration * sampling_rate), or what the file holds where `duration` was rounded up.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as stream:
+            rate = stream.samplerate
+            if offset:
+                stream.seek(min(round(offset * rate), stream.frames))
+            count = -1 if duration is None else round(duration * rate)
+            block = stream.read(count, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if block.shape[0] == 0:
+        raise AudioError(f"{path}: holds no samples at {offset:.3f} s; remove it or record it again")
+    if block.shape[0] < count - ROUNDING * rate:
+        raise AudioError(
+            f"{path}: ends {(count - block.shape[0]) / rate:.2f} s early; it is cut off or its manifest line is wrong"
+        )
+    samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds samples that are not finite (NaN or infinity); export it again")
+    if rate != sampling_rate:
+        samples = soxr.resample(samples, rate, sampling_rate)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def encode(samples: Samples, sampling_rate: int = SAMPLING_RATE, suffix: str = ".flac") -> bytes:
+    """The bytes of a 16-bit FLAC or WAV file; the same samples give the same bytes.
+
+    Raises:
+        AudioError: A sample lies outside [-1, 1], or the format is not one of `FORMATS`.
+    """
+    if suffix not in FORMATS:
+        raise AudioError(f"cannot write '{suffix}' audio; known: {', '.join(FORMATS)}")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not peak <= 1.0:
+        raise AudioError(f"refuse to write clipped audio (peak {peak:.3f} of 1.0)")
+    # Rounded here, not in libsndfile, whose float scaling (32767 or 32768) depends on its flags.
+    whole = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, whole, sampling_rate, format=FORMATS[suffix], subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def write(path: Path, samples: Samples, sampling_rate: int = SAMPLING_RATE) -> None:
+    """Write a 16-bit FLAC or WAV file (by the path's suffix), whole or not at all."""
+    data = encode(samples, sampling_rate, path.suffix)
+    with writing(path) as aside:
+        aside.write_bytes(data)
+
+
+def _unreadable(path: Path, error: Exception) -> AudioError:
+    if not path.exists():
+        return AudioError(f"{path}: no such file")
+    return AudioError(f"{path}: cannot be read as audio ({str(error).strip().splitlines()[-1]}); convert or remove it")
+
+
+def decibels(ratio: float) -> float:
+    """A power ratio in dB; silence gives -infinity."""
+    return float(10.0 * np.log10(ratio)) if ratio > 0 else float("-inf")
+
+
+def rms_dbfs(samples: Samples) -> float:
+    """The level over the whole signal, silence included, in dB relative to a full-scale square wave."""
+    return decibels(float(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else float("-inf")
+
+
+class ActiveLevel(NamedTuple):
+    """Active speech level in dBFS and activity factor, the share of time in which there is speech."""
+
+    level_dbfs: float
+    activity: float
+
+
+# Constants of ITU-T P.56 (12/2011), method B, clause 8, under the recommendation's own names.
+TIME_CONSTANT = 0.03  # T, of each of the two smoothing stages, s
+HANGOVER = 0.2  # H, s
+MARGIN_DB = 15.9  # M, between active level and threshold
+THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-15, 0))  # c_j: 15 thresholds, a factor of 2 apart
+
+
+def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:
+    """The level of the speech while there is speech, so that pauses do not lower it.
+
+    Returns:
+        Level in dBFS and activity in [0, 1]; (-infinity, 0) for silence.
+
+    Source: ITU-T P.56 (12/2011), method B.
+    """
+    x = samples.astype(np.float64)
+    sum_squares = float(x @ x)  # sq
+    if sum_squares <= 0.0:
+        return ActiveLevel(float("-inf"), 0.0)
+    g = np.exp(-1.0 / (sampling_rate * TIME_CONSTANT))
+    envelope = lfilter([1 - g], [1, -g], lfilter([1 - g], [1, -g], np.abs(x)))  # q
+    # A sample counts as active at threshold c while the envelope reached c within the last `hangover` samples: a
+    # trailing running maximum, so that all thresholds share one pass.
+    hangover = max(1, round(HANGOVER * sampling_rate))
+    held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
+    counts = np.array([np.count_nonzero(held >= c) for c in 10.0 ** (THRESHOLDS_DBFS / 20.0)])  # a_j
+    some = counts > 0
+    if not some.any():
+        return ActiveLevel(float("-inf"), 0.0)
+    levels = 10.0 * np.log10(sum_squares / counts[some])  # A_j
+    above = levels - THRESHOLDS_DBFS[some]  # A_j - C_j falls as the threshold rises; the answer is where it is M
+    if above[0] <= MARGIN_DB:
+        level = float(levels[0])
+    elif above[-1] > MARGIN_DB:
+        level = float(levels[-1])
+    else:
+        level = float(np.interp(-MARGIN_DB, -above, levels))
+    long_term = 10.0 * np.log10(sum_squares / x.size)
+    return ActiveLevel(level, float(min(1.0, 10.0 ** ((long_term - level) / 10.0))))

@@ -1,0 +1,53 @@
+"""The command line: the only part that knows everyone. Commands import what they use inside, so `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from speechbench import __version__
+from speechbench.cli import data, demo, diagnosis, recognition, synthesis
+from speechbench.errors import SpeechbenchError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="speechbench")
+def speechbench() -> None:
+    """Where a speech recogniser's errors come from, and what to do next.
+
+    The way: prepare -> split -> synth -> train -> decode -> diagnose. Start with: speechbench demo --quick
+    """
+
+
+for command in (
+    demo.demo,
+    data.prepare,
+    data.check,
+    data.split,
+    synthesis.synth,
+    synthesis.explain,
+    synthesis.rebuild,
+    recognition.train,
+    recognition.decode,
+    recognition.score,
+    diagnosis.diagnose,
+):
+    speechbench.add_command(command)
+
+
+def main() -> None:
+    """Run a command; exit 0 done, 1 an error of the user's in one line, 2 usage."""
+    try:
+        speechbench.main(standalone_mode=False)
+    except SpeechbenchError as error:
+        click.echo(f"speechbench: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("speechbench: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,8 @@
+"""Commands."""
+
+import click
+
+
+@click.command()
+def diagnose() -> None:
+    """Not written yet."""

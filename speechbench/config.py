@@ -1,0 +1,102 @@
+"""Configs: a TOML file and `--set key=value` onto frozen dataclasses that document themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speechbench.errors import SpeechbenchError, unknown_name
+from speechbench.files import read_text
+
+C = TypeVar("C")
+
+
+def load(kind: type[C], path: Path | None = None, settings: Sequence[str] = ()) -> C:
+    """The config of a command: the defaults, then the file, then the settings.
+
+    Args:
+        kind: A frozen dataclass whose fields have defaults; a field may be another such dataclass (a TOML table).
+        path: A TOML file.
+        settings: "key=value" or "table.key=value", the value in TOML's notation or a bare string.
+
+    Raises:
+        SpeechbenchError: An unknown key (with the nearest known ones), a wrong type, a file that is not TOML.
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            document = tomllib.loads(read_text(path))
+        except tomllib.TOMLDecodeError as error:
+            raise SpeechbenchError(f"{path}: not TOML: {error}") from error
+    for setting in settings:
+        _put(document, setting)
+    return build(kind, document, str(path) if path else "--set")
+
+
+def build(kind: type[C], document: dict[str, Any], where: str) -> C:
+    """A frozen dataclass from a TOML or JSON document; `where` names its origin in errors."""
+    return typing.cast(C, _build(kind, document, where, ""))
+
+
+def _put(document: dict[str, Any], setting: str) -> None:
+    key, found, text = setting.partition("=")
+    if not found or not key:
+        raise SpeechbenchError(f"--set {setting}: expected key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        document = document.setdefault(table, {})
+        if not isinstance(document, dict):
+            raise SpeechbenchError(f"--set {setting}: '{table}' is a value, not a table")
+    document[last] = value
+
+
+def _build(kind: Any, document: dict[str, Any], where: str, table: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in document.items():
+        if key not in hints:
+            raise SpeechbenchError(f"{where}: {unknown_name('config key', table + key, (table + name for name in hints))}")
+        values[key] = _convert(value, hints[key], where, table + key)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise SpeechbenchError(f"{where}: {error}") from error
+
+
+def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise SpeechbenchError(
+                f"{where}: '{key}' is a table; set a key in it, for example {key}.{dataclasses.fields(hint)[0].name}"
+            )
+        return _build(hint, value, where, key + ".")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), where, key)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise SpeechbenchError(f"{where}: {unknown_name(key, str(value), map(str, arguments))}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) != len(value):
+            raise SpeechbenchError(f"{where}: '{key}' takes {len(inner)} values, got {len(value)}")
+        return tuple(_convert(v, h, where, key) for v, h in zip(value, inner, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if isinstance(hint, type) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
+        return value
+    raise SpeechbenchError(f"{where}: '{key}' is {value!r}; expected {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,104 @@
+"""Outputs are written aside and renamed, so that nothing half-written ever looks finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from speechbench.errors import SpeechbenchError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    with writing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document that a person can read."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write one JSON document a line."""
+    with writing(path) as aside, aside.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document.
+
+    Raises:
+        SpeechbenchError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise SpeechbenchError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file.
+
+    Raises:
+        SpeechbenchError: The file is missing, is a folder or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SpeechbenchError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpeechbenchError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def claim(path: Path, overwrite: bool) -> None:
+    """Refuse an output that exists; with `overwrite`, remove it.
+
+    Only a folder that this tool has made (it holds a `speechbench.json`) or an empty one is ever removed.
+
+    Raises:
+        SpeechbenchError: The output exists and may not be overwritten.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise SpeechbenchError(f"{path}: exists already; name another or add --overwrite")
+    if path.is_file():
+        path.unlink()
+    elif (path / MARKER).is_file():
+        shutil.rmtree(path)
+    else:
+        raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
+
+
+MARKER = "speechbench.json"
+
+
+def mark(path: Path, kind: str, **facts: Any) -> None:
+    """Write the marker of a folder that speechbench made; `claim` and readers look for it."""
+    write_json(path / MARKER, {"kind": kind, **facts})

@@ -1,0 +1,108 @@
+"""A run: one folder per training, opened by path.
+
+speechbench.json is its marker and is written last, so that a training that was stopped never looks finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechbench import __version__
+from speechbench.errors import SpeechbenchError
+from speechbench.files import MARKER, mark, read_json, sha256, write_json
+from speechbench.manifest import Manifest
+
+PACKAGES = ("numpy", "torch", "torchaudio", "kaldifst", "kaldi-decoder", "kaldilm", "kaldingram")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training's folder: config.json, provenance.json, metrics.jsonl, the recogniser's files, hypotheses/."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, mode: str, config: Any, seed: int, manifests: dict[str, Manifest]) -> Run:
+        """Start a run in a new folder: write its resolved config and where everything came from."""
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "config.json", {"mode": mode, **dataclasses.asdict(config)})
+        write_json(
+            path / "provenance.json",
+            {
+                "mode": mode,
+                "seed": seed,
+                "command": sys.argv[1:],
+                "manifests": {name: _describe(manifest) for name, manifest in manifests.items()},
+                "versions": _versions(),
+            },
+        )
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Open a finished run.
+
+        Raises:
+            SpeechbenchError: No such folder, or a training that has not finished.
+        """
+        if not (path / MARKER).is_file():
+            fault = "has no finished training; train again with --overwrite" if path.is_dir() else "no such run"
+            raise SpeechbenchError(f"{path}: {fault}")
+        if read_json(path / MARKER).get("kind") != "run":
+            raise SpeechbenchError(f"{path}: is not a run; name a folder that 'speechbench train' wrote")
+        return cls(path)
+
+    @property
+    def mode(self) -> str:
+        """How it was trained: "pipeline" or "e2e"."""
+        return str(self.config["mode"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        document: dict[str, Any] = read_json(self.path / "config.json")
+        return document
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Manifests, versions, seed and command of the training."""
+        document: dict[str, Any] = read_json(self.path / "provenance.json")
+        return document
+
+    def log(self, **metrics: Any) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(metrics) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the run as finished."""
+        mark(self.path, "run", mode=self.mode, **facts)
+
+
+def _describe(manifest: Manifest) -> dict[str, Any]:
+    facts: dict[str, Any] = {"utterances": len(manifest), "seconds": round(manifest.seconds, 3)}
+    if manifest.path is not None:
+        facts |= {"path": str(manifest.path.absolute()), "sha256": sha256(manifest.path)}
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    versions = {"speechbench": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions

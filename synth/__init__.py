@@ -1,0 +1,1 @@
+"""Mixing clean speech with in-car noise: scenes are drawn first, then rendered without chance."""
