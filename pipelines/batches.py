@@ -1,0 +1,56 @@
+"""Features of a manifest, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechbench.audio import Samples
+from speechbench.errors import AudioError
+from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.progress import track
+
+T = TypeVar("T")
+
+
+def extract(
+    manifest: Manifest, features: Callable[[Samples], T], skipped: Skipped, label: str
+) -> Iterator[tuple[Utterance, T]]:
+    """The features of each utterance, in order; utterances whose audio cannot be used go to `skipped`."""
+    for utterance in track(manifest, label):
+        try:
+            samples = utterance.samples()
+        except AudioError as error:
+            skipped.add(utterance.id, error)
+            continue
+        yield utterance, features(samples)
+
+
+def length_batches(lengths: Sequence[int], most_frames: int, generator: np.random.Generator) -> list[list[int]]:
+    """Indices in batches of like length, the batches in random order.
+
+    Args:
+        lengths: Frames of each item.
+        most_frames: Of a batch, padding counted; an item longer than this is a batch of its own.
+        generator: Shuffles items of nearly the same length, and the batches.
+    """
+    # Noise of a tenth of the length keeps like with like while no two epochs have the same batches.
+    order = np.argsort(np.asarray(lengths) * generator.uniform(0.95, 1.05, len(lengths)), kind="stable")
+    batches: list[list[int]] = []
+    for index in order:
+        widest = max([lengths[i] for i in batches[-1]] + [lengths[index]]) if batches else 0
+        if batches and widest * (len(batches[-1]) + 1) <= most_frames:
+            batches[-1].append(int(index))
+        else:
+            batches.append([int(index)])
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def pad(items: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Items of shape (T_i, F) as one zero-padded batch (B, T, F) and their lengths (B,)."""
+    lengths = torch.tensor([len(item) for item in items])
+    return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True), lengths

@@ -1,0 +1,1 @@
+"""End to end: one network from audio to transcript."""

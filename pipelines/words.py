@@ -1,0 +1,58 @@
+"""The word side of a recogniser, the same for both modes: n-gram, lexicon and decoding graph, kept in the run folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.graph import Graph, Topology
+from speechbench.language_model import train_ngram, vocabulary
+from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
+
+ARPA, LEXICON, WORD_NUMBERS = "language_model.arpa", "lexicon.txt", "words.txt"
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """Which word sequences are likely."""
+
+    order: int = 3  # of the n-gram
+    text: Path | None = None  # sentences, one a line; without it, the texts of the training manifest
+    arpa: Path | None = None  # a ready n-gram, which is then used as it is
+
+
+def prepare_words(
+    folder: Path, config: LanguageModelConfig, texts: Sequence[str], find: Callable[[list[str]], Lexicon]
+) -> Lexicon:
+    """Write the language model and lexicon into a run folder.
+
+    Args:
+        folder: The run.
+        config: Where the language model comes from.
+        texts: Of the training manifest.
+        find: Gives the pronunciations or spellings of words.
+
+    Returns:
+        The lexicon of the language model's words and the texts' words.
+    """
+    if config.arpa is not None:
+        shutil.copyfile(config.arpa, folder / ARPA)
+    else:
+        sentences = config.text.read_text(encoding="utf-8").splitlines() if config.text else texts
+        train_ngram(sentences, folder / ARPA, config.order)
+    words = set(vocabulary(folder / ARPA)) | {word for text in texts for word in text.split()}
+    lexicon = find(sorted(words))
+    write_lexicon(folder / LEXICON, lexicon)
+    return lexicon
+
+
+def open_graph(folder: Path, topology: Topology, lexicon: Lexicon) -> Graph:
+    """The decoding graph of a run folder."""
+    return Graph.build(topology, lexicon, folder / ARPA, folder / WORD_NUMBERS)
+
+
+def open_lexicon(folder: Path) -> Lexicon:
+    """The lexicon of a run folder, as it was written."""
+    return read_lexicon(folder / LEXICON)

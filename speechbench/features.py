@@ -1,0 +1,83 @@
+"""Log-mel and MFCC features, deltas and CMVN.
+
+Frames are 25 ms long and 10 ms apart; frame t is centred on sample 160 t. F features, T frames, N samples.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.torch_audio import torchaudio
+
+FRAME_SHIFT = 0.010  # s
+FRAME_LENGTH = 0.025  # s
+FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 16-bit rounding noise
+
+
+@cache
+def _mel(bands: int) -> torch.nn.Module:
+    transform: torch.nn.Module = torchaudio.transforms.MelSpectrogram(
+        SAMPLING_RATE,
+        n_fft=512,
+        win_length=round(FRAME_LENGTH * SAMPLING_RATE),
+        hop_length=round(FRAME_SHIFT * SAMPLING_RATE),
+        f_min=20.0,
+        f_max=7600.0,
+        n_mels=bands,
+        mel_scale="htk",
+    )
+    return transform
+
+
+@cache
+def _dct(coefficients: int, bands: int) -> Tensor:
+    matrix: Tensor = torchaudio.functional.create_dct(coefficients, bands, norm="ortho")
+    return matrix
+
+
+def log_mel(samples: Samples, bands: int = 80) -> Tensor:
+    """The natural logarithm of mel-band energies.
+
+    Shape:
+        (N,) -> (T, bands), T = N // 160 + 1.
+    """
+    with torch.no_grad():
+        energies: Tensor = _mel(bands)(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)))
+    return (energies + FLOOR).log().T.contiguous()
+
+
+def mfcc(samples: Samples, coefficients: int = 13, bands: int = 40) -> Tensor:
+    """Mel-frequency cepstral coefficients, the zeroth included.
+
+    Source: Davis and Mermelstein 1980; orthonormal DCT-II of the log-mel energies.
+
+    Shape:
+        (N,) -> (T, coefficients)
+    """
+    return log_mel(samples, bands) @ _dct(coefficients, bands)
+
+
+def with_deltas(features: Tensor) -> Tensor:
+    """Features, their first and their second time derivatives (regression over 5 frames).
+
+    Shape:
+        (T, F) -> (T, 3 F)
+    """
+    first = torchaudio.functional.compute_deltas(features.T)
+    second = torchaudio.functional.compute_deltas(first)
+    return torch.cat([features.T, first, second]).T.contiguous()
+
+
+def cmvn(features: Tensor) -> Tensor:
+    """Cepstral (or mel) mean and variance normalisation over the utterance.
+
+    Shape:
+        (T, F) -> (T, F)
+    """
+    deviation = features.std(dim=0, correction=0).clamp_min(1e-3)
+    return (features - features.mean(dim=0)) / deviation
