@@ -1,0 +1,104 @@
+"""The trained network as a recogniser: greedy text, and the best path through lexicon and language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipelines.batches import extract, pad
+from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.network import Network
+from pipelines.graph import Topology
+from pipelines.tuning import search
+from pipelines.words import open_graph, open_lexicon
+from speechbench.audio import Samples
+from speechbench.config import build
+from speechbench.features import cmvn, log_mel
+from speechbench.files import read_json
+from speechbench.lexicon import Lexicon
+from speechbench.manifest import Manifest, Skipped
+from speechbench.recognizer import Hypothesis
+from speechbench.run import Run
+
+NETWORK = "network.safetensors"
+SCALES = (1.0, 0.7, 0.5, 1.4, 2.0)  # acoustic scales to try on dev
+SPACE = " "
+AT_ONCE = 16  # utterances per batch in decoding
+
+
+def front_end(bands: int) -> Callable[[Samples], Tensor]:
+    """The features: log-mel with CMVN over the utterance."""
+    return lambda samples: cmvn(log_mel(samples, bands))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The network's alphabet: characters and the space between words; token 0 is the blank."""
+
+    units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, lexicon: Lexicon) -> Tokens:
+        """All characters of a lexicon of spellings."""
+        return cls((SPACE, *sorted({c for variants in lexicon.values() for spelling in variants for c in spelling})))
+
+    @property
+    def topology(self) -> Topology:
+        """CTC over these tokens."""
+        return Topology(self.units, SPACE, 0)
+
+    def numbers(self, words: Sequence[str]) -> Tensor:
+        """The token numbers of words; characters that the alphabet lacks are left out, for no output could match them."""
+        known = {unit: number for number, unit in enumerate(self.units, start=1)}
+        return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
+
+    def text(self, numbers: Iterable[int]) -> str:
+        """The text of token numbers, blanks left out and spaces single."""
+        return SPACE.join("".join(self.units[n - 1] for n in numbers if n).split())
+
+
+def greedy(scores: Tensor, tokens: Tokens) -> str:
+    """The likeliest token of each step (T, V), repeats joined, blanks dropped."""
+    return tokens.text(torch.unique_consecutive(scores.argmax(-1)).tolist())
+
+
+@torch.inference_mode()
+def score_all(network: Network, features: Sequence[Tensor]) -> list[Tensor]:
+    """Log-probabilities (T / 4, V) of each utterance's features (T, F); the batching changes no result."""
+    network.eval()
+    results: list[Tensor] = []
+    for first in range(0, len(features), AT_ONCE):
+        batch, lengths = pad(features[first : first + AT_ONCE])
+        scores, steps = network(batch, lengths)
+        results += [s[:n] for s, n in zip(scores, steps.tolist(), strict=True)]
+    return results
+
+
+class E2eRecognizer:
+    """Opens a run of `train --mode e2e`."""
+
+    def __init__(self, run: Run) -> None:
+        config = {key: value for key, value in run.config.items() if key != "mode"}
+        self.config = build(E2eConfig, config, str(run.path / "config.json"))
+        self.tokens = Tokens(tuple(read_json(run.path / "units.json")))
+        self.graph = open_graph(run.path, self.tokens.topology, open_lexicon(run.path))
+        decoding = read_json(run.path / "decoding.json")
+        self.scale, self.beam = float(decoding["acoustic_scale"]), float(decoding["beam"])
+        self.front_end = front_end(self.config.encoder.bands)
+        self.network = Network(self.tokens.topology.columns, self.config.encoder)
+        self.network.load_state_dict(load_file(run.path / NETWORK))
+
+    def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
+        """For each utterance the best words with the language model, and the network's own text."""
+        for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
+            (scores,) = score_all(self.network, [features])
+            own = greedy(scores, self.tokens)
+            path = search(self.graph, (self.scale * scores).numpy(), self.beam)
+            if path is None:
+                yield Hypothesis(utterance.id, "", greedy=own)
+            else:
+                yield Hypothesis(utterance.id, " ".join(path.words), path.score, greedy=own)

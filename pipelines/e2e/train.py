@@ -1,0 +1,159 @@
+"""Training of the end-to-end network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipelines.batches import extract, length_batches, pad
+from pipelines.e2e.augment import augment
+from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.network import Network, steps_of
+from pipelines.e2e.recognizer import NETWORK, SCALES, Tokens, front_end, greedy, score_all
+from pipelines.tuning import tune_scale
+from pipelines.words import open_graph, prepare_words
+from speechbench.errors import SpeechbenchError, name_some
+from speechbench.files import write_json
+from speechbench.lexicon import spell
+from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.progress import say, time_left
+from speechbench.run import Run
+from speechbench.score import Counts, align, count
+from speechbench.seeds import generator_of, seed_of
+
+LOOK_EVERY = 5  # epochs between two looks at dev
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance with its features (T, F) and, for training, its token numbers (U,)."""
+
+    utterance: Utterance
+    features: Tensor
+    tokens: Tensor
+
+
+def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
+    """Train into a run folder: network, language model, lexicon of spellings, and the acoustic scale chosen on dev.
+
+    Args:
+        run: A new run.
+        config: How.
+        manifest: With texts.
+        dev: With texts; the best epoch by WER and the acoustic scale are chosen on it.
+        skipped: Takes the utterances whose audio cannot be used.
+
+    Raises:
+        SpeechbenchError: No utterance is left.
+    """
+    lexicon = prepare_words(run.path, config.language_model, [u.text or "" for u in manifest], spell)
+    tokens = Tokens.of(lexicon)
+    write_json(run.path / "units.json", list(tokens.units))
+    items = _fitting(manifest, _load(manifest, tokens, config, skipped, "features of train"))
+    dev_items = _load(dev, tokens, config, skipped, "features of dev")
+
+    torch.manual_seed(seed_of(config.seed, "network"))
+    network = Network(tokens.topology.columns, config.encoder)
+    _fit(run, config, network, tokens, items, dev_items)
+    save_file(network.state_dict(), run.path / NETWORK)
+
+    graph = open_graph(run.path, tokens.topology, lexicon)
+    scores = score_all(network, [item.features for item in dev_items])
+    scored = [(item.utterance.words, s.numpy()) for item, s in zip(dev_items, scores, strict=True)]
+    scale, looks = tune_scale(graph, scored, SCALES, config.beam)
+    for look in looks:
+        run.log(stage="scale", **look)
+    write_json(run.path / "decoding.json", {"acoustic_scale": scale, "beam": config.beam})
+
+
+def _load(manifest: Manifest, tokens: Tokens, config: E2eConfig, skipped: Skipped, label: str) -> list[Item]:
+    pairs = extract(manifest, front_end(config.encoder.bands), skipped, label)
+    return [Item(utterance, features, tokens.numbers(utterance.words)) for utterance, features in pairs]
+
+
+def _fitting(manifest: Manifest, items: list[Item]) -> list[Item]:
+    """Leave out, by name, utterances with more tokens than steps: CTC gives them no path and an infinite loss."""
+    kept: list[Item] = []
+    long: list[Item] = []
+    for item in items:
+        repeats = int((item.tokens[1:] == item.tokens[:-1]).sum())  # a blank must stand between equal tokens
+        fits = int(steps_of(torch.tensor(len(item.features)))) >= len(item.tokens) + repeats
+        (kept if fits else long).append(item)
+    if long:
+        say(f"left out {len(long)} utterances with more characters than steps: {name_some(item.utterance.id for item in long)}")
+    if not kept:
+        raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
+    return kept
+
+
+def _fit(run: Run, config: E2eConfig, network: Network, tokens: Tokens, items: list[Item], dev: list[Item]) -> None:
+    settings = config.training
+    epochs = [
+        length_batches(
+            [len(item.features) for item in items],
+            round(settings.batch_seconds * 100),
+            generator_of(config.seed, "batches", epoch),
+        )
+        for epoch in range(settings.epochs)
+    ]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=sum(map(len, epochs)), pct_start=settings.warmup
+    )
+    seconds = sum(len(item.features) for item in items) / 100
+    best: tuple[float, dict[str, Tensor]] | None = None
+    start = time.monotonic()
+    for epoch, batches in enumerate(epochs, start=1):
+        torch.manual_seed(seed_of(config.seed, "epoch", epoch))
+        network.train()
+        losses = [_step(network, [items[i] for i in batch], config, optimizer, schedule) for batch in batches]
+        row: dict[str, float] = {"epoch": epoch, "loss": sum(losses) / len(losses)}
+        if epoch % LOOK_EVERY == 0 or epoch == len(epochs):
+            total = _greedy_counts(network, tokens, dev)
+            row["dev_greedy_wer"] = total.rate
+            if best is None or total.rate <= best[0]:
+                best = total.rate, {name: value.clone() for name, value in network.state_dict().items()}
+        run.log(stage="network", **row)
+        spent = time.monotonic() - start
+        wer = f", greedy WER of dev {100 * row['dev_greedy_wer']:.1f} %" if "dev_greedy_wer" in row else ""
+        say(
+            f"epoch {epoch} of {len(epochs)}: loss {row['loss']:.3f}{wer}, {seconds * epoch / spent:.0f} x real time, "
+            f"{time_left(spent / epoch * (len(epochs) - epoch))} left"
+        )
+    assert best is not None
+    network.load_state_dict(best[1])
+    network.eval()
+
+
+def _step(
+    network: Network,
+    items: list[Item],
+    config: E2eConfig,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
+    features, lengths = pad([augment(item.features, config.augment) for item in items])
+    scores, steps = network(features, lengths)
+    targets = torch.cat([item.tokens for item in items])
+    sizes = torch.tensor([len(item.tokens) for item in items])
+    # A stretch can leave too few steps for a text that fits barely; such a loss would be infinite and is left out.
+    loss = nn.functional.ctc_loss(scores.transpose(0, 1), targets, steps, sizes, reduction="none", zero_infinity=True)
+    loss = (loss / sizes).mean()
+    if not torch.isfinite(loss):
+        raise SpeechbenchError(f"the loss is not finite at {name_some(i.utterance.id for i in items)}; lower the learning rate")
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(network.parameters(), config.training.gradient_norm)
+    optimizer.step()
+    schedule.step()
+    return float(loss.detach())
+
+
+def _greedy_counts(network: Network, tokens: Tokens, items: list[Item]) -> Counts:
+    scores = score_all(network, [item.features for item in items])
+    pairs = zip(items, scores, strict=True)
+    return sum((count(align(item.utterance.words, greedy(s, tokens).split())) for item, s in pairs), Counts())
