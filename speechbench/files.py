@@ -76,10 +76,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def claim(path: Path, overwrite: bool) -> None:
-    """Refuse an output that exists; with `overwrite`, remove it.
+MARKER = "speechbench.json"
 
-    Only a folder that this tool has made (it holds a `speechbench.json`) or an empty one is ever removed.
+
+def claim(path: Path, overwrite: bool) -> None:
+    """Refuse an output file or folder that exists; with `overwrite`, remove it.
+
+    A folder is removed only if this tool made it, finished or not: `begin` was called on it.
 
     Raises:
         SpeechbenchError: The output exists and may not be overwritten.
@@ -96,9 +99,21 @@ def claim(path: Path, overwrite: bool) -> None:
         raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
 
 
-MARKER = "speechbench.json"
+def begin(path: Path, kind: str) -> None:
+    """Make an output folder and mark it as ours and unfinished."""
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / MARKER, {"kind": kind, "finished": False})
 
 
 def mark(path: Path, kind: str, **facts: Any) -> None:
-    """Write the marker of a folder that speechbench made; `claim` and readers look for it."""
-    write_json(path / MARKER, {"kind": kind, **facts})
+    """Mark a folder as finished; call it last."""
+    write_json(path / MARKER, {"kind": kind, "finished": True, **facts})
+
+
+def is_finished(path: Path, kind: str) -> bool:
+    """Whether a folder is a finished one of this kind."""
+    marker = path / MARKER
+    if not marker.is_file():
+        return False
+    facts = read_json(marker)
+    return facts.get("kind") == kind and facts.get("finished") is True

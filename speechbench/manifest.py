@@ -42,6 +42,10 @@ class Utterance:
         """
         return audio.read(self.audio_filepath, self.offset, self.duration)
 
+    def get(self, key: str) -> Any:
+        """The value of any key of the manifest line; None where it is missing."""
+        return getattr(self, key) if key in KNOWN_KEYS else self.extra.get(key)
+
     @property
     def words(self) -> list[str]:
         """The words of the text; none where there is no text."""
@@ -102,6 +106,20 @@ class Manifest:
     def select(self, keep: Callable[[Utterance], bool]) -> Manifest:
         """The utterances for which `keep` holds, in the same order."""
         return replace(self, utterances=tuple(filter(keep, self.utterances)))
+
+    def where(self, condition: str) -> Manifest:
+        """The utterances whose key has a value, written as "key=value".
+
+        Raises:
+            SpeechbenchError: Not of that form, or no utterance is like that.
+        """
+        key, found, value = condition.partition("=")
+        if not found:
+            raise SpeechbenchError(f"'{condition}': expected key=value, for example grade=A")
+        chosen = self.select(lambda utterance: str(utterance.get(key)) == value)
+        if not chosen.utterances:
+            raise SpeechbenchError(f"{self.name}: no utterance has {key}={value}")
+        return chosen
 
     def with_text(self) -> Manifest:
         """Itself, when every utterance has a text.

@@ -1,6 +1,6 @@
 """A run: one folder per training, opened by path.
 
-speechbench.json is its marker and is written last, so that a training that was stopped never looks finished.
+speechbench.json says whether it is finished, so that a training that was stopped never looks so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from speechbench import __version__
 from speechbench.errors import SpeechbenchError
-from speechbench.files import MARKER, mark, read_json, sha256, write_json
+from speechbench.files import begin, is_finished, mark, read_json, sha256, write_json
 from speechbench.manifest import Manifest
 
 PACKAGES = ("numpy", "torch", "torchaudio", "kaldifst", "kaldi-decoder", "kaldilm", "kaldingram")
@@ -31,7 +31,7 @@ class Run:
     @classmethod
     def create(cls, path: Path, mode: str, config: Any, seed: int, manifests: dict[str, Manifest]) -> Run:
         """Start a run in a new folder: write its resolved config and where everything came from."""
-        path.mkdir(parents=True, exist_ok=True)
+        begin(path, "run")
         write_json(path / "config.json", {"mode": mode, **dataclasses.asdict(config)})
         write_json(
             path / "provenance.json",
@@ -52,11 +52,10 @@ class Run:
         Raises:
             SpeechbenchError: No such folder, or a training that has not finished.
         """
-        if not (path / MARKER).is_file():
-            fault = "has no finished training; train again with --overwrite" if path.is_dir() else "no such run"
-            raise SpeechbenchError(f"{path}: {fault}")
-        if read_json(path / MARKER).get("kind") != "run":
-            raise SpeechbenchError(f"{path}: is not a run; name a folder that 'speechbench train' wrote")
+        if not path.is_dir():
+            raise SpeechbenchError(f"{path}: no such run")
+        if not is_finished(path, "run"):
+            raise SpeechbenchError(f"{path}: holds no finished training; name a folder that 'speechbench train' wrote")
         return cls(path)
 
     @property

@@ -1,18 +1,179 @@
-"""Commands."""
+"""Commands for recognisers: train, decode, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from speechbench.cli import options
 
-@click.command()
-def train() -> None:
-    """Not written yet."""
-
-
-@click.command()
-def decode() -> None:
-    """Not written yet."""
+if TYPE_CHECKING:
+    from speechbench.manifest import Manifest
+    from speechbench.recognizer import Hypothesis
+    from speechbench.run import Run
 
 
 @click.command()
-def score() -> None:
-    """Not written yet."""
+@click.option(
+    "--mode", type=click.Choice(["pipeline", "e2e"]), required=True, help="MFCC -> phonemes -> words, or one network."
+)
+@click.option("--train", "train_path", type=options.FILE, required=True, help="Manifest to train on.")
+@click.option("--dev", "dev_path", type=options.FILE, required=True, help="Manifest on which the decoding is tuned.")
+@click.option("--out", type=options.FILE, required=True, help="The new run folder.")
+@click.option("--config", "config_path", type=options.FILE, help="A TOML file.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One config key, for example training.epochs=20.")
+@click.option("--seed", type=int, help="All chance is drawn from it; the config's `seed` otherwise.")
+@options.overwrite
+def train(
+    mode: str,
+    train_path: Path,
+    dev_path: Path,
+    out: Path,
+    config_path: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    overwrite: bool,
+) -> None:
+    """Train a recogniser and its language model into a run folder.
+
+    Both modes get the same data, and a 3-gram of the same text. The acoustic scale is chosen on dev.
+
+    \b
+    speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
+    speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --set training.epochs=40 --out runs/e2e
+    """  # noqa: D301
+    import shutil
+
+    from pipelines.modes import mode_of
+    from speechbench import config as configs
+    from speechbench import files, manifest
+    from speechbench.errors import SpeechbenchError
+    from speechbench.run import Run
+
+    chosen = mode_of(mode)
+    overrides = settings if seed is None else (*settings, f"seed={seed}")
+    config = configs.load(chosen.config, config_path, overrides)
+    manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
+    files.claim(out, overwrite)
+    run = Run.create(out, mode, config, config.seed, manifests)
+    skipped = manifest.Skipped()
+    try:
+        chosen.train(run, config, manifests["train"], manifests["dev"], skipped)
+        skipped.close(sum(map(len, manifests.values())), out / "skipped.jsonl")
+    except SpeechbenchError:
+        shutil.rmtree(out)
+        raise
+    run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons))
+    click.echo(out)
+
+
+@click.command()
+@click.argument("run_path", metavar="RUN", type=options.FILE)
+@click.option("--data", "data_path", type=options.FILE, required=True, help="Manifest to transcribe.")
+@click.option("--out", type=options.FILE, required=True, help="The new file, one hypothesis a line.")
+@options.overwrite
+def decode(run_path: Path, data_path: Path, out: Path, overwrite: bool) -> None:
+    """Transcribe a manifest with a trained recogniser.
+
+    Lines hold id, text, score; `greedy` (the end-to-end network's own text, without language model); `phonemes`.
+
+    \b
+    speechbench decode runs/e2e --data dev.jsonl --out dev-hypotheses.jsonl
+    """  # noqa: D301
+    from speechbench import files, manifest
+    from speechbench.run import Run
+
+    run = Run.open(run_path)
+    data = manifest.read(data_path)
+    files.claim(out, overwrite)
+    _transcribe(run, data, out)
+    click.echo(out)
+
+
+def _transcribe(run: Run, data: Manifest, out: Path) -> None:
+    from pipelines.modes import open_recognizer
+    from speechbench.manifest import Skipped
+    from speechbench.recognizer import write_hypotheses
+
+    skipped = Skipped()
+    hypotheses = list(open_recognizer(run).transcribe(data, skipped))
+    skipped.close(len(data), out.with_suffix(".skipped.jsonl"))
+    write_hypotheses(out, hypotheses)
+
+
+def decoded(run: Run, name: str, data: Manifest) -> dict[str, Hypothesis]:
+    """The hypotheses of a run for a set: decoded into the run folder, unless they are there for the same manifest."""
+    from speechbench import files
+    from speechbench.recognizer import read_hypotheses
+
+    assert data.path is not None
+    out, stamp = run.path / "hypotheses" / f"{name}.jsonl", run.path / "hypotheses" / f"{name}.json"
+    origin = {"manifest": str(data.path.absolute()), "sha256": files.sha256(data.path)}
+    if not (stamp.is_file() and out.is_file() and files.read_json(stamp) == origin):
+        stamp.unlink(missing_ok=True)
+        _transcribe(run, data, out)
+        files.write_json(stamp, origin)
+    return read_hypotheses(out)
+
+
+@click.command()
+@click.option("--reference", type=options.FILE, required=True, help="Manifest with texts.")
+@click.option("--hypothesis", type=options.FILE, required=True, help="JSON lines with id and text.")
+@click.option("--normalizer", default="none", show_default=True, help="none, or plain (case and punctuation folded).")
+@click.option(
+    "--missing", type=click.Choice(["error", "deletions"]), default="error", show_default=True, help="Without hypothesis."
+)
+@click.option("--where", metavar="KEY=VALUE", help="Only utterances whose manifest key has this value, for example grade=A.")
+@options.output_format
+def score(reference: Path, hypothesis: Path, normalizer: str, missing: str, where: str | None, output_format: str) -> None:
+    """Word and character error rate of hypotheses, pooled over the set, paired by id.
+
+    \b
+    speechbench score --reference dev.jsonl --hypothesis dev-hypotheses.jsonl
+    """  # noqa: D301
+    from speechbench import manifest
+    from speechbench.recognizer import read_hypotheses
+
+    data = manifest.read(reference)
+    found = read_hypotheses(hypothesis)
+    if where is not None:
+        data = data.where(where)
+        found = {key: found[key] for key in data.by_id if key in found}
+    references = {utterance.id: utterance.text or "" for utterance in data.with_text()}
+    rows, absent = _rates(references, found, normalizer, missing)
+    document = {"utterances": len(references), "missing": list(absent), "rates": rows}
+    if output_format == "json":
+        options.show(document, output_format)
+        return
+    for row in rows:
+        click.echo(f"%{row['name']} {row['line']}")
+    click.echo(f"Scored {len(references)}, {len(absent)} missing")
+
+
+def _rates(
+    references: dict[str, str], found: dict[str, Hypothesis], normalizer: str, missing: str
+) -> tuple[list[dict[str, object]], tuple[str, ...]]:
+    """A row for each rate: words, characters and, where a network has given its own text, that."""
+    from speechbench import score as scoring
+
+    texts = {key: hypothesis.text for key, hypothesis in found.items()}
+    views = [("WER", texts, "word"), ("CER", texts, "character")]
+    own = {key: hypothesis.greedy for key, hypothesis in found.items() if hypothesis.greedy is not None}
+    if own:
+        views.append(("WER greedy", own, "word"))
+    rows: list[dict[str, object]] = []
+    for name, hypotheses, unit in views:
+        result = scoring.score(references, hypotheses, unit, normalizer, missing)
+        total = result.total
+        counts = {
+            "rate": total.rate,
+            "errors": total.errors,
+            "tokens": total.words,
+            "insertions": total.insertions,
+            "deletions": total.deletions,
+            "substitutions": total.substitutions,
+        }
+        rows.append({"name": name, **counts, "line": str(total)})
+    return rows, result.missing
