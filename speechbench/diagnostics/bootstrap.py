@@ -72,7 +72,7 @@ class Estimate:
         """
         if self.draws is None:
             return None
-        low, high = np.percentile(self.draws, [2.5, 97.5])
+        low, high = map(float, np.percentile(self.draws, [2.5, 97.5]))
         stretch = float(stats.t.ppf(0.5 + level / 2, self.freedom) / stats.norm.ppf(0.975))
         return self.value - stretch * max(0.0, self.value - low), self.value + stretch * max(0.0, high - self.value)
 

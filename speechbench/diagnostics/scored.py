@@ -74,7 +74,7 @@ class Spread:
     """A set's error rate with its spread, and which blocks it was measured over."""
 
     estimate: Estimate
-    kind: str  # "speaker", "noise source", "utterance" or "word"
+    kind: str  # "speaker", "noise source" or "utterance"
     blocks: int
     notes: tuple[str, ...]
 
@@ -141,14 +141,17 @@ def block_sets(scored: ScoredSet, errors: Array | None = None) -> tuple[list[Blo
 
 
 def measure_spread(name: str, scored: ScoredSet, seed: int) -> Spread:
-    """The error rate of a set with the widest of its spreads: over speakers, over noise sources, over words."""
+    """The error rate of a set with the wider of its spreads over speakers and over noise sources.
+
+    It is never narrower than if every word erred by itself, which also keeps a set without errors from looking certain.
+    """
     ways, doubt, notes = block_sets(scored)
     estimates = [resample(blocks, generator_of(seed, "bootstrap", name, blocks.kind)) for blocks in ways]
-    estimates.append(count_noise(scored.errors.sum(), scored.words.sum(), generator_of(seed, "count noise", name)))
     chosen = widest(estimates)
-    kind, count = (ways[chosen].kind, len(ways[chosen])) if chosen < len(ways) else ("word", int(scored.words.sum()))
-    best = estimates[chosen]
-    return Spread(Estimate(best.value, best.draws, best.freedom, doubt), kind, count, tuple(notes))
+    floor = count_noise(scored.errors.sum(), scored.words.sum(), generator_of(seed, "count noise", name))
+    best = (estimates[chosen], floor)[widest((estimates[chosen], floor))]
+    estimate = Estimate(best.value, best.draws, best.freedom, doubt)
+    return Spread(estimate, ways[chosen].kind, len(ways[chosen]), tuple(notes))
 
 
 def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) -> Estimate:
@@ -157,10 +160,9 @@ def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) ->
     Raises:
         SpeechbenchError: The two were scored on different utterances.
     """
-    if [u.id for u in after.manifest] != [u.id for u in before.manifest]:
-        raise SpeechbenchError(
-            f"{name}: the two systems were scored on different utterances; score both on {after.manifest.name}"
-        )
+    if [(u.id, u.text) for u in after.manifest] != [(u.id, u.text) for u in before.manifest]:
+        names = f"{after.manifest.name} and {before.manifest.name}"
+        raise SpeechbenchError(f"{name}: {names} hold different utterances or texts; score both systems on one manifest")
     ways, doubt, _ = block_sets(after, after.errors - before.errors)
     estimates = [resample(blocks, generator_of(seed, "paired", name, blocks.kind)) for blocks in ways]
     best = estimates[widest(estimates)]

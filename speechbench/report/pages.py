@@ -16,7 +16,7 @@ from speechbench.report.tables import SETS, percent, span, words_of
 
 Document = Mapping[str, Any]
 
-ROWS = 12  # of a slice that a page shows
+ROWS = 8  # of a slice that a page shows
 
 
 def render_report(document: Document, out: Path) -> None:

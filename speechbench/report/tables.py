@@ -48,7 +48,7 @@ def error_rows(document: Mapping[str, Any]) -> list[Row]:
             "measured over": f"{row['blocks']} {row['measured_over']}s" if row.get("blocks") else "",
         }
         | (
-            {"greedy": percent(row.get("greedy"))}
+            {"greedy WER": percent(row.get("greedy"))}
             if any(r.get("greedy") is not None for r in document["errors"].values())
             else {}
         )
