@@ -73,7 +73,9 @@ def _without_speaker(utterance):
 def test_pairing_sees_what_independent_draws_do_not():
     before, after = (plant("dev", rate, spread=0.8) for rate in (0.20, 0.17))
     paired = measure_change("dev", after, before, 0).interval()
-    apart = bootstrap.difference(measure_spread("dev", after, 0).estimate, measure_spread("other", before, 0).estimate).interval()
+    apart = bootstrap.difference(
+        measure_spread("dev", after, 0).estimate, measure_spread("other", before, 0).estimate
+    ).interval()
     assert paired[1] < 0 < apart[1]
 
 

@@ -4,8 +4,9 @@ import pytest
 from click.testing import CliRunner
 from planted_errors import plant
 
-from speechbench.cli import diagnosis
+from speechbench.cli import diagnosis, recognition
 from speechbench.errors import SpeechbenchError
+from speechbench.files import mark, write_json
 from speechbench.recognizer import write_hypotheses
 
 
@@ -89,3 +90,29 @@ def test_a_missing_hypothesis_is_an_error_unless_asked(files, tmp_path):
 )
 def test_usage_errors_exit_2(arguments):
     assert run(*arguments).exit_code == 2
+
+
+def test_a_run_against_an_older_one_on_the_manifests_it_was_trained_with(files, tmp_path, monkeypatch):
+    rates = {"new": 0.1, "old": 0.4}
+    for name in rates:
+        folder = tmp_path / name
+        write_json(folder / "provenance.json", {"manifests": {"dev": {"path": str(files / "dev.jsonl")}}})
+        mark(folder, "run")
+    monkeypatch.setattr(
+        recognition,
+        "decoded",
+        lambda run, name, manifest: plant(name, rates[run.path.name], utterances=60).hypotheses,
+        raising=False,
+    )
+    result = run(tmp_path / "new", "--versus", tmp_path / "old", "--out", tmp_path / "out", "--format", "json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["name"] == "new"
+    assert document["versus"]["name"] == "old"
+    assert document["versus"]["changes"]["dev"]["value"] == pytest.approx(-0.3, abs=0.08)
+    assert document["versus"]["changes"]["dev"]["separable"] is True
+
+
+def test_errors_alone_can_have_a_page(tmp_path):
+    assert run("--errors", "train=0.07,dev=84/700", "--out", tmp_path / "out").exit_code == 0
+    assert "upper bound" in (tmp_path / "out" / "report.html").read_text()
