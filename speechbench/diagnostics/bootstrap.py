@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 2000
 FEWEST_BLOCKS = 5  # with fewer, the spread between blocks is itself unknown
-CHUNK = 4_000_000  # weights drawn at once, to bound memory
+CHUNK = 1_000_000  # blocks drawn at once, to bound memory
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,17 @@ def widest(estimates: Sequence[Estimate]) -> int:
 
 
 def _draw_rates(blocks: Blocks, rng: np.random.Generator) -> Array:
-    """The pooled rate of each resample: how often each block was drawn, times what it holds.
+    """The pooled rate of each resample of K blocks, drawn with replacement.
 
     Shape:
         (R,)
     """
     count = len(blocks)
-    held = np.stack([blocks.errors, blocks.words], axis=1)  # (K, 2)
+    rates = np.empty(RESAMPLES)
     chunk = max(1, CHUNK // count)
-    totals = [
-        rng.multinomial(count, np.full(count, 1.0 / count), min(chunk, RESAMPLES - start)) @ held
-        for start in range(0, RESAMPLES, chunk)
-    ]
-    errors, words = np.concatenate(totals).T
-    rates: Array = errors / np.maximum(words, 1.0)
+    for start in range(0, RESAMPLES, chunk):
+        part = rates[start : start + chunk]
+        drawn = rng.integers(count, size=(len(part), count), dtype=np.int32)
+        part[:] = blocks.errors[drawn].sum(axis=1) / np.maximum(blocks.words[drawn].sum(axis=1), 1.0)
     # A resample of K blocks spreads by the variance over K instead of K - 1: too little by sqrt(K / (K - 1)).
     return blocks.rate + (rates - blocks.rate) * math.sqrt(count / (count - 1)) if count > 1 else rates

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speechbench.diagnostics.bootstrap import Array, Blocks, count_noise, resample, widest
+from speechbench.diagnostics.bootstrap import Blocks, count_noise, resample, widest
 from speechbench.diagnostics.scored import ScoredSet, by_speaker, noise_condition
 from speechbench.manifest import Utterance
 from speechbench.seeds import generator_of
@@ -60,27 +59,28 @@ def slice_errors(scored: ScoredSet) -> dict[str, list[dict[str, Any]]]:
     """
     tables = {}
     for name, label in SLICES.items():
-        labels = np.array([label(utterance) for utterance in scored.manifest])
-        if len(set(labels)) > 1:
-            rows = [_row(part, labels == part, scored.errors, scored.words) for part in dict.fromkeys(labels.tolist())]
+        parts, index = np.unique([label(utterance) for utterance in scored.manifest], return_inverse=True)
+        if len(parts) > 1:
+            columns = (np.bincount(index), np.bincount(index, scored.words), np.bincount(index, scored.errors))
+            rows = [
+                _row(part, *figures) for part, *figures in zip(parts.tolist(), *map(np.ndarray.tolist, columns), strict=True)
+            ]
+            _add_ceilings(rows)
             tables[name] = sorted(rows, key=lambda row: (-row["ceiling"], -row["errors"], row["name"]))
     return tables
 
 
-def _row(name: str, inside: NDArray[np.bool_], errors: Array, words: Array) -> dict[str, Any]:
-    all_errors, all_words = errors.sum(), words.sum()
-    part_errors, part_words = errors[inside].sum(), words[inside].sum()
-    rest = (all_errors - part_errors) / (all_words - part_words)
-    return {
-        "name": name,
-        "utterances": int(inside.sum()),
-        "words": int(part_words),
-        "errors": int(part_errors),
-        "rate": float(part_errors / part_words),
-        "share": float(part_errors / all_errors) if all_errors else 0.0,
-        "ceiling": float(max(0.0, part_errors - rest * part_words) / all_words),
-        "ceiling_perfect": float(part_errors / all_words),
-    }
+def _row(name: str, utterances: int, words: float, errors: float) -> dict[str, Any]:
+    return {"name": name, "utterances": utterances, "words": int(words), "errors": int(errors), "rate": errors / words}
+
+
+def _add_ceilings(rows: list[dict[str, Any]]) -> None:
+    errors, words = (sum(row[key] for row in rows) for key in ("errors", "words"))
+    for row in rows:
+        rest = (errors - row["errors"]) / (words - row["words"])
+        row["share"] = row["errors"] / errors if errors else 0.0
+        row["ceiling"] = max(0.0, row["errors"] - rest * row["words"]) / words
+        row["ceiling_perfect"] = row["errors"] / words
 
 
 def snr_curve(scored: ScoredSet, seed: int) -> list[dict[str, Any]]:
