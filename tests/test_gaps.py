@@ -103,7 +103,7 @@ def test_gaps_add_up_and_carry_their_names():
 
 
 @pytest.mark.parametrize(
-    "text", ["train=7", "train=a", "trian=0.1", "train=0.1,train=0.2", "human=0.1", "train=1/0", "human=.4:.2,dev=.5"]
+    "text", ["train=7", "train=a", "traim=0.1", "train=0.1,train=0.2", "human=0.1", "train=1/0", "human=.4:.2,dev=.5"]
 )
 def test_bad_errors_are_refused(text):
     with pytest.raises(SpeechbenchError):
