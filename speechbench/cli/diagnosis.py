@@ -1,8 +1,167 @@
-"""Commands."""
+"""The command that says where the errors come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from speechbench.cli import options
 
-@click.command()
-def diagnose() -> None:
-    """Not written yet."""
+if TYPE_CHECKING:
+    from speechbench.diagnostics import ErrorReport, ScoredSet
+    from speechbench.manifest import Manifest
+
+SETS = ("train", "train_dev", "dev", "test")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  speechbench diagnose RUN --train-dev split/train-dev.jsonl --dev dev.jsonl --test test.jsonl --human 0.04 --out REPORT
+  speechbench diagnose --hypotheses dev=dev.hyp.jsonl,test=test.hyp.jsonl --dev dev.jsonl --test test.jsonl --out REPORT
+  speechbench diagnose --errors human=0.04,train=0.07,train_dev=0.10,dev=120/1000
+"""
+)
+@click.argument("run", required=False, type=options.FILE)
+@click.option("--versus", type=options.FILE, metavar="RUN", help="Compare with an older run on the same sets.")
+@click.option("--train", type=options.FILE, help="Manifest; without any, those that RUN was trained with.")
+@click.option("--train-dev", type=options.FILE, help="Manifest of the training distribution, not trained on.")
+@click.option("--dev", type=options.FILE, help="Manifest of the target distribution.")
+@click.option("--test", type=options.FILE, help="Manifest of the target distribution, never chosen by.")
+@click.option("--human", multiple=True, help="Human error, 0.04 or a range 0.02:0.04; of several the best counts.")
+@click.option("--hypotheses", multiple=True, metavar="SET=FILE,...", help="Of any outside recogniser, instead of RUN.")
+@click.option("--errors", metavar="SET=RATE,...", help="Error rates or errors/words: the gap table alone.")
+@click.option(
+    "--missing", type=click.Choice(["error", "deletions"]), default="error", show_default=True, help="A missing hypothesis."
+)
+@click.option("--out", type=options.FILE, help="Folder for report.json and report.html.")
+@options.overwrite
+@options.seed
+@options.output_format
+def diagnose(
+    run: Path | None,
+    versus: Path | None,
+    train: Path | None,
+    train_dev: Path | None,
+    dev: Path | None,
+    test: Path | None,
+    human: tuple[str, ...],
+    hypotheses: tuple[str, ...],
+    errors: str | None,
+    missing: str,
+    out: Path | None,
+    overwrite: bool,
+    seed: int,
+    output_format: str,
+) -> None:
+    """Say where the errors come from: gaps between human, train, train-dev, dev and test error, and what to do next."""
+    paths = {name: path for name, path in zip(SETS, (train, train_dev, dev, test), strict=True) if path}
+    given = [bool(run), bool(hypotheses), errors is not None]
+    if sum(given) != 1:
+        raise click.UsageError("Give one of RUN, --hypotheses or --errors.")
+    if errors is not None and (paths or versus):
+        raise click.UsageError("--errors takes no manifests and no --versus.")
+    if errors is None and out is None:
+        raise click.UsageError("Missing option '--out'.")
+    if versus and not run:
+        raise click.UsageError("--versus compares two runs; give RUN.")
+
+    from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
+    from speechbench.files import claim
+
+    level = Human.best(human)
+    if errors is not None:
+        named = parse_errors(",".join([errors, *(f"human={text}" for text in human)]), seed)
+        report = diagnose_given(named)
+    else:
+        manifests = _read_manifests(paths, run)
+        if out is not None and out.exists() and not overwrite:
+            claim(out, overwrite)  # refuse before the long work
+        if run is not None:
+            sets = _decode(run, manifests, missing)
+            older = _decode(versus, manifests, missing) if versus else None
+        else:
+            sets, older = _read_hypotheses(hypotheses, manifests, missing), None
+        report = diagnose(
+            sets,
+            level,
+            name=run.name if run else "outside recogniser",
+            versus=older,
+            versus_name=versus.name if versus else "",
+            seed=seed,
+        )
+    if out is not None:
+        _write(report, out, overwrite)
+    _show(report, output_format)
+
+
+def _read_manifests(paths: dict[str, Path], run: Path | None) -> dict[str, Manifest]:
+    from speechbench import manifest
+    from speechbench.run import Run
+
+    if run is not None and not paths:
+        known = Run.open(run).provenance["manifests"]
+        paths = {name: Path(known[name]["path"]) for name in SETS if "path" in known.get(name, {})}
+    if not paths:
+        raise click.UsageError("Name the manifests of the sets: --train, --train-dev, --dev, --test.")
+    return {name: manifest.read(path).with_text() for name, path in paths.items()}
+
+
+def _decode(path: Path, manifests: dict[str, Manifest], missing: str) -> dict[str, ScoredSet]:
+    from speechbench.cli.recognition import decoded
+    from speechbench.diagnostics import ScoredSet
+    from speechbench.run import Run
+
+    run = Run.open(path)
+    return {name: ScoredSet(manifest, decoded(run, name, manifest), missing) for name, manifest in manifests.items()}
+
+
+def _read_hypotheses(texts: tuple[str, ...], manifests: dict[str, Manifest], missing: str) -> dict[str, ScoredSet]:
+    from speechbench.diagnostics import ScoredSet
+    from speechbench.recognizer import read_hypotheses
+
+    files: dict[str, Path] = {}
+    for part in (part for text in texts for part in text.split(",") if part):
+        name, _, path = part.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in SETS or not path:
+            raise click.UsageError(f"--hypotheses {part}: expected SET=FILE with SET one of {', '.join(SETS)}.")
+        if name in files:
+            raise click.UsageError(f"--hypotheses names {name} twice.")
+        files[name] = Path(path)
+    if set(files) != set(manifests):
+        odd = ", ".join(sorted(set(files) ^ set(manifests)))
+        raise click.UsageError(f"Each set needs both a manifest and hypotheses; only one is given for {odd}.")
+    return {name: ScoredSet(manifests[name], read_hypotheses(path), missing) for name, path in files.items()}
+
+
+def _write(report: ErrorReport, out: Path, overwrite: bool) -> None:
+    from speechbench.files import claim, mark, write_json
+    from speechbench.progress import say
+    from speechbench.report import render_report
+
+    claim(out, overwrite)
+    document = report.document()
+    write_json(out / "report.json", document)
+    render_report(document, out / "report.html")
+    mark(out, "report", name=report.name)
+    say(f"wrote {out / 'report.html'}")
+
+
+def _show(report: ErrorReport, output_format: str) -> None:
+    document = report.document()
+    if output_format == "json":
+        options.show(document, output_format)
+        return
+    from speechbench.report.tables import error_rows, gap_rows
+
+    options.show(document, output_format, error_rows(document), "Word error rates")
+    click.echo()
+    options.show(document, output_format, gap_rows(document), "Gaps, in points")
+    click.echo(f"\n{report.sentence}")
+    for note in report.notes:
+        click.echo(note)
+    for advice in report.advice[:1]:
+        click.echo(f"Next: {advice['action']}.\n      {advice['command']}")

@@ -1,0 +1,179 @@
+"""The error report: everything that diagnose knows, as one plain JSON document; every view is made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from speechbench import __version__
+from speechbench.diagnostics.advice import advise
+from speechbench.diagnostics.bootstrap import Estimate
+from speechbench.diagnostics.confusions import confusions, costly_words
+from speechbench.diagnostics.examples import choose_examples
+from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
+from speechbench.diagnostics.given import GivenErrors
+from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
+from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db
+from speechbench.diagnostics.verdict import judge
+from speechbench.diagnostics.versus import compare
+from speechbench.errors import SpeechbenchError, unknown_name
+from speechbench.files import sha256
+
+DIGITS = 6  # of figures in the document
+FOCUS = ("dev", "test", "train_dev", "train")  # the first that is there is the one whose errors are read
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """A diagnosis. What does not apply is an empty list or mapping; what is not known is None."""
+
+    name: str  # of the system
+    errors: dict[str, dict[str, Any]]  # by set: rate, errors, words, low, high, measured_over, blocks, greedy, notes, ...
+    gaps: dict[str, dict[str, Any]]  # by name: value, low, high, separable, before, after, reason
+    verdict: list[str]  # the gaps to work on, largest first
+    sentence: str  # the verdict in plain words
+    notes: list[str]
+    advice: list[dict[str, Any]]  # action, reason, command, ceiling, low, high
+    focus: str | None = None  # the set that slices, confusions and examples are of
+    slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    confusions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    words: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    snr_curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    versus: dict[str, Any] | None = None
+    examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    missing: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by set: ids without a hypothesis
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document, figures rounded."""
+        document: dict[str, Any] = _rounded(dataclasses.asdict(self))
+        return document
+
+
+def diagnose(
+    sets: Mapping[str, ScoredSet],
+    human: Human | None = None,
+    *,
+    name: str = "system",
+    versus: Mapping[str, ScoredSet] | None = None,
+    versus_name: str = "older system",
+    seed: int = 0,
+) -> ErrorReport:
+    """Find out where a recogniser's errors come from.
+
+    Args:
+        sets: The scored sets by name, any of train, train_dev, dev, test.
+        human: The human level, where known.
+        name: The system's name in the report.
+        versus: The sets of an older system, to be compared on the sets that both have.
+        versus_name: Its name.
+        seed: Of the resampling and of the choice of examples.
+
+    Raises:
+        SpeechbenchError: No set, an unknown set, missing hypotheses, two systems scored on different utterances.
+    """
+    for key in sets:
+        if key not in SETS[1:]:
+            raise unknown_name("set", key, SETS[1:])
+    if not sets:
+        raise SpeechbenchError(f"there is no set to diagnose; give one or more of {', '.join(SETS[1:])}")
+    sets = {key: sets[key] for key in SETS if key in sets}
+    spreads = {key: measure_spread(key, scored, seed) for key, scored in sets.items()}
+    focus = next(key for key in FOCUS if key in sets)
+    scored = sets[focus]
+    sizes = {key: (spread.kind, spread.blocks) for key, spread in spreads.items()}
+    table = _tabulate({key: spread.estimate for key, spread in spreads.items()}, human, sizes, _snr_range(scored))
+    errors = _human_row(human) | {key: _set_row(sets[key], spread) for key, spread in spreads.items()}
+    return ErrorReport(
+        name=name,
+        errors=errors,
+        **table,
+        focus=focus,
+        slices=slice_errors(scored),
+        confusions=confusions(scored.score),
+        words=costly_words(scored.score),
+        snr_curve=snr_curve(scored, seed),
+        versus=compare(sets, versus, versus_name, seed) if versus else None,
+        examples=choose_examples(scored, seed),
+        missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
+        provenance={"version": __version__, "seed": seed, "sets": {key: _describe(s) for key, s in sets.items()}},
+    )
+
+
+def diagnose_given(given: GivenErrors) -> ErrorReport:
+    """The gap table, verdict and advice from numbers alone."""
+    sizes = {key: ("word", count) for key, count in given.words.items()}
+    errors = _human_row(given.human)
+    for key in filter(given.estimates.__contains__, SETS):
+        estimate, words = given.estimates[key], given.words.get(key)
+        low, high = estimate.interval() or (None, None)
+        count = None if words is None else round(estimate.value * words)
+        errors[key] = {"rate": estimate.value, "errors": count, "words": words, "low": low, "high": high}
+    return ErrorReport(name="given", errors=errors, **_tabulate(given.estimates, given.human, sizes, None))
+
+
+def _tabulate(
+    estimates: Mapping[str, Estimate], human: Human | None, sizes: Mapping[str, tuple[str, int]], snr: str | None
+) -> dict[str, Any]:
+    gaps = measure_gaps(estimates, human)
+    verdict = judge({key: estimate.value for key, estimate in estimates.items()}, gaps, human)
+    return {
+        "gaps": {key: _gap_row(gap) for key, gap in gaps.items()},
+        "verdict": list(verdict.names),
+        "sentence": verdict.sentence,
+        "notes": list(verdict.notes),
+        "advice": [dataclasses.asdict(advice) for advice in advise(gaps, verdict.names, sizes, snr)],
+    }
+
+
+def _gap_row(gap: Gap) -> dict[str, Any]:
+    row = dataclasses.asdict(gap)
+    first = ("value", "low", "high", "separable")
+    return {key: row[key] for key in first} | {key: value or None for key, value in row.items() if key not in first}
+
+
+def _human_row(human: Human | None) -> dict[str, dict[str, Any]]:
+    row = human and {"rate": human.rate, "errors": None, "words": None, "low": human.low, "high": human.high}
+    return {"human": row} if row else {}
+
+
+def _set_row(scored: ScoredSet, spread: Spread) -> dict[str, Any]:
+    total = scored.score.total
+    low, high = spread.estimate.interval() or (None, None)
+    return {
+        "rate": total.rate,
+        "errors": total.errors,
+        "words": total.words,
+        "low": None if low is None else max(0.0, low),
+        "high": high,
+        "substitutions": total.substitutions,
+        "insertions": total.insertions,
+        "deletions": total.deletions,
+        "utterances": len(scored.manifest),
+        "measured_over": spread.kind,
+        "blocks": spread.blocks,
+        "greedy": scored.greedy,
+        "notes": list(spread.notes),
+    }
+
+
+def _snr_range(scored: ScoredSet) -> str | None:
+    values = [value for u in scored.manifest if (value := snr_db(u)) is not None]
+    return f"{min(values):.0f}:{max(values):.0f}" if values else None
+
+
+def _describe(scored: ScoredSet) -> dict[str, Any]:
+    facts: dict[str, Any] = {"utterances": len(scored.manifest), "seconds": scored.manifest.seconds}
+    if scored.manifest.path is not None:
+        facts |= {"path": str(scored.manifest.path), "sha256": sha256(scored.manifest.path)}
+    return facts
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS) + 0.0  # no "-0.0"
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from planted_errors import plant
+
+from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
+from speechbench.diagnostics.gaps import name_gap
+from speechbench.errors import SpeechbenchError
+
+BIAS, VARIANCE, MISMATCH, EITHER = "avoidable_bias", "variance", "data_mismatch", "variance_or_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        # human / train / train-dev, where dev is of the training distribution
+        ("5/15/16", [BIAS]),
+        ("0/1/11", [VARIANCE]),
+        ("0/15/16", [BIAS]),
+        ("0/15/30", [BIAS, VARIANCE]),
+        ("0/0.5/1", []),
+        ("1/8/10", [BIAS]),
+        ("5/1/6", [VARIANCE]),
+        ("0.5/0.3/0.4", []),
+        # human / train / train-dev / dev / test
+        ("0/1/9/10", [VARIANCE]),
+        ("0/1/1.5/10", [MISMATCH]),
+        ("0/10/11/20", [BIAS, MISMATCH]),
+        ("4/7/10/12", [BIAS, VARIANCE, MISMATCH]),
+        ("4/7/10/12/12", [BIAS, VARIANCE, MISMATCH]),
+        ("4/7/10/6/6", [BIAS, VARIANCE]),
+    ],
+)
+def test_ng_verdicts_from_sizes_alone(errors, verdict):
+    names = ("human", "train", "train_dev", "dev", "test")
+    text = ",".join(f"{name}={float(value) / 100}" for name, value in zip(names, errors.split("/"), strict=False))
+    assert diagnose_given(parse_errors(text)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [("5/15/16", [BIAS]), ("0/1/11", [EITHER]), ("0/15/30", [BIAS, EITHER]), ("0/0.5/1", []), ("1/8/10", [BIAS])],
+)
+def test_without_train_dev_variance_and_mismatch_are_one(errors, verdict):
+    text = ",".join(f"{n}={float(v) / 100}" for n, v in zip(("human", "train", "dev"), errors.split("/"), strict=True))
+    report = diagnose_given(parse_errors(text))
+    assert report.verdict == verdict
+    assert "cannot be told apart" in " ".join(report.notes)
+
+
+def test_train_below_human_is_over_memorised():
+    report = diagnose_given(parse_errors("human=0.05,train=0.01,train_dev=0.06"))
+    assert report.verdict == [VARIANCE]
+    assert "reduce variance" in " ".join(report.notes)
+
+
+def test_below_human_the_direction_is_unknown():
+    report = diagnose_given(parse_errors("human=0.005,train=0.003,dev=0.004"))
+    assert report.verdict == []
+    assert "direction unknown" in report.sentence
+
+
+def test_an_easier_dev_is_said():
+    report = diagnose_given(parse_errors("human=0.04,train=0.07,train_dev=0.10,dev=0.06,test=0.06"))
+    assert any(note.startswith("Dev is easier than train-dev") for note in report.notes)
+
+
+def test_of_several_humans_the_best_counts():
+    given = parse_errors("human=0.15,human=0.10,human=0.05,human=0.02,train=0.08")
+    assert given.human.rate == 0.02
+
+
+def test_without_human_the_bias_is_an_upper_bound():
+    report = diagnose_given(parse_errors("train=0.40,train_dev=0.405"))
+    gap = report.gaps[BIAS]
+    assert (gap["value"], gap["separable"], report.verdict) == (0.40, None, [])
+    assert "upper bound" in gap["reason"]
+
+
+def test_a_range_of_human_widens_the_bias():
+    report = diagnose_given(parse_errors("human=0.02:0.04,train=0.07"))
+    gap = report.document()["gaps"][BIAS]
+    assert (gap["value"], gap["low"], gap["high"]) == (0.04, 0.03, 0.05)
+    assert diagnose_given(parse_errors("human=0.02:0.08,train=0.07")).verdict == []
+
+
+def test_counts_give_intervals_that_decide():
+    few = diagnose_given(parse_errors("human=0.04,train=0.07,train_dev=0.10,words=200"))
+    many = diagnose_given(parse_errors("human=0.04,train=700/10000,train_dev=1000/10000"))
+    assert few.verdict == []
+    assert "times as much data" in few.advice[0]["action"]
+    assert many.verdict == [BIAS, VARIANCE]
+    row = many.errors["train"]
+    half_width = 1.96 * np.sqrt(0.07 * 0.93 / 10000)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(half_width, rel=0.08)
+
+
+def test_gaps_add_up_and_carry_their_names():
+    report = diagnose_given(parse_errors("human=0.01,train=0.05,train_dev=0.08,dev=0.2,test=0.25"))
+    assert list(report.gaps) == [BIAS, VARIANCE, MISMATCH, "dev_overfitting"]
+    assert sum(gap["value"] for gap in report.gaps.values()) == pytest.approx(0.24)
+    assert name_gap("human", "dev") == "bias_variance_or_mismatch"
+    assert name_gap("train_dev", "test") == "mismatch_or_overfitting"
+
+
+@pytest.mark.parametrize(
+    "text", ["train=7", "train=a", "traim=0.1", "train=0.1,train=0.2", "human=0.1", "train=1/0", "human=.4:.2,dev=.5"]
+)
+def test_bad_errors_are_refused(text):
+    with pytest.raises(SpeechbenchError):
+        diagnose_given(parse_errors(text))
+
+
+def test_planted_rates_are_found_back():
+    rates = {"train": 0.06, "train_dev": 0.14, "dev": 0.30, "test": 0.30}
+    sets = {name: plant(name, rate, utterances=400, speakers=40, spread=0.2) for name, rate in rates.items()}
+    report = diagnose(sets, Human.parse("0.01"))
+    assert report.verdict == [MISMATCH, VARIANCE, BIAS]
+    for name, rate in rates.items():
+        assert report.errors[name]["low"] < rate < report.errors[name]["high"]
+
+
+def test_equal_rates_give_no_verdict():
+    human = Human.parse("0.10")
+    names = ("train", "train_dev", "dev", "test")
+    false = sum(bool(diagnose({n: plant(n, 0.10, seed=seed) for n in names}, human).verdict) for seed in range(40))
+    assert false <= 2
+
+
+def test_few_speakers_leave_the_gap_unknown():
+    sets = {"train": plant("train", 0.05, speakers=20), "train_dev": plant("train_dev", 0.5, speakers=3)}
+    report = diagnose(sets, Human.parse("0.05"))
+    assert report.gaps[VARIANCE]["separable"] is None
+    assert "only 3 speakers" in report.gaps[VARIANCE]["reason"]
+    assert VARIANCE not in report.verdict
