@@ -68,20 +68,23 @@ class Gap:
     reason: str
 
 
-def name_gap(before: str, after: str) -> str:
+def name_gap(before: str, after: str, one_distribution: bool = False) -> str:
     """The name of the gap between two sets; where sets between are missing, it names all that it may be."""
+    if one_distribution and (before, after) == ("train", "dev"):
+        return "variance"
     first, last = SETS.index(before or "human"), SETS.index(after)
     if last - first == 1:
         return NAMES[first]
     return "_or_".join(filter(None, ("_".join(SHORT[first : last - 1]), SHORT[last - 1])))
 
 
-def measure_gaps(errors: Mapping[str, Estimate], human: Human | None = None) -> dict[str, Gap]:
+def measure_gaps(errors: Mapping[str, Estimate], human: Human | None = None, one_distribution: bool = False) -> dict[str, Gap]:
     """The gaps between the sets that are there, in the order of `SETS`.
 
     Args:
         errors: Error rate by set, without the human level.
         human: The human level; without it the first gap is measured from 0, an upper bound.
+        one_distribution: Without train-dev, dev is taken to be of the training distribution, so that no mismatch is in it.
 
     Raises:
         SpeechbenchError: No set at all.
@@ -96,7 +99,7 @@ def measure_gaps(errors: Mapping[str, Estimate], human: Human | None = None) -> 
     level = 1 - (1 - JOINT_LEVEL) / max(1, tested)  # Bonferroni
     largest = max(e.value for (before, _), e in differences.items() if before or len(pairs) == 1)
     return {
-        name_gap(before, after): _judge(before, after, estimate, level, largest, human)
+        name_gap(before, after, one_distribution): _judge(before, after, estimate, level, largest, human)
         for (before, after), estimate in differences.items()
     }
 

@@ -72,6 +72,11 @@ def _notes(rates: Mapping[str, float], gaps: Mapping[str, Gap], human: Human | N
     notes = []
     if human and "train" in rates and rates["train"] < human.low:
         notes.append("Train is below human: the training data are over-memorised; reduce variance.")
+    if "variance" in gaps and gaps["variance"].after == "dev":
+        notes.append(
+            "Without train_dev, dev is taken to be of the training distribution; if it is not, part of the variance is data "
+            "mismatch, and a train-dev set held out of the training data would tell."
+        )
     if "variance_or_mismatch" in gaps:
         notes.append(
             "Without a train-dev set, variance and data mismatch cannot be told apart. Hold one out of the training data; "
