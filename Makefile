@@ -1,0 +1,35 @@
+# Everything from nothing but Python 3.11 (or newer) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo demo-quick test test-fast check lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/speechbench demo --out demo --overwrite
+
+demo-quick: $(VENV)/installed
+	$(BIN)/speechbench demo --out demo --overwrite --quick
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+test-fast: $(VENV)/installed
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+check: lint test
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speechbench needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist
