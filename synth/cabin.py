@@ -15,6 +15,7 @@ from synth.recipe import CabinRanges
 
 Point = tuple[float, float, float]
 
+TAIL = 1e-6  # share of the energy, -60 dB, that is cut from the end of an impulse response
 MOST_REFLECTIONS = 40  # beyond this order an image source adds less than the 16-bit step
 # Where microphones sit, as shares of the cabin's length (from the windscreen), width and height.
 MICROPHONES: dict[str, Point] = {"mirror": (0.2, 0.5, 0.88), "roof": (0.33, 0.5, 0.97), "dashboard": (0.1, 0.45, 0.45)}
@@ -96,7 +97,10 @@ def impulse_response(cabin: Cabin) -> tuple[Samples, int]:
     # Each path is a windowed sinc of this many samples around its arrival; a path of d metres has the gain 1/d.
     half = pyroomacoustics.constants.get("frac_delay_length") // 2
     delay = half + round(distance / pyroomacoustics.constants.get("c") * SAMPLING_RATE)
-    return np.asarray(room.rir[0][0] * distance, dtype=np.float32), int(delay)
+    response = room.rir[0][0] * distance
+    left = np.cumsum(np.square(response[::-1]))[::-1]  # energy from here on
+    audible = int(np.count_nonzero(left > left[0] * TAIL))
+    return np.asarray(response[:audible], dtype=np.float32), int(delay)
 
 
 def apply(speech: Samples, cabin: Cabin) -> Samples:

@@ -7,6 +7,7 @@ the RMS level of the noise that lies under it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from synth.noise import FADE, Piece
 from synth.scene import Scene
 
 OVERLAP = round(FADE * SAMPLING_RATE)
+FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
+LONGEST_KEPT = 12.0  # s; 256 recordings of this length take 200 MB
 CEILING = 0.999  # of full scale: the largest peak that is written
 
 
@@ -123,21 +126,30 @@ def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
         wanted = samples - position if last else min(round(piece.duration * SAMPLING_RATE), samples - position)
         if wanted <= 0:
             break
-        block = fit(audio.read(Path(piece.audio_filepath), piece.offset, piece.duration), wanted)
+        block = _read(piece, wanted)
         after = 0 if last else OVERLAP
-        fade_in(block[:before])
-        fade_in(block[max(block.size - after, 0) :][::-1])
+        block[:before] *= FADE_IN[: min(before, wanted)]
+        if after:
+            block[-after:] *= FADE_IN[::-1][-min(after, wanted) :]
         laid[position : position + wanted] += block
         position += wanted - after
         before = after
     return laid
 
 
-def fade_in(block: Samples) -> None:
-    """Fade a block in, in place."""
-    block *= np.sin(np.linspace(0.0, np.pi / 2.0, block.size, dtype=np.float32))
+def _read(piece: Piece, samples: int) -> Samples:
+    """A piece's audio; its last value is held for the few samples that rounding or the speech's end may ask beyond it."""
+    path = Path(piece.audio_filepath)
+    whole = _recording(path)
+    if whole is None:
+        block = audio.read(path, piece.offset, piece.duration)[:samples]
+    else:
+        start = min(round(piece.offset * SAMPLING_RATE), whole.size - 1)
+        block = whole[start : start + samples].copy()
+    return block if block.size == samples else np.pad(block, (0, samples - block.size), mode="edge")
 
 
-def fit(block: Samples, samples: int) -> Samples:
-    """Cut or, for the few samples that rounding and resampling may lack, hold the last value."""
-    return block[:samples] if block.size >= samples else np.pad(block, (0, samples - block.size), mode="edge")
+@lru_cache(maxsize=256)
+def _recording(path: Path) -> Samples | None:
+    """A short recording whole, for it will be asked again; None for a long one."""
+    return audio.read(path) if audio.inspect(path).duration <= LONGEST_KEPT else None
