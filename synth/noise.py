@@ -229,15 +229,22 @@ class _Pool:
             for cell in self.cells:
                 by_source.setdefault(cell.recordings[0].source, []).append(cell)
             self.fresh = list(by_source.values())
-        place = int(self.rng.integers(len(self.fresh)))
-        cells = self.fresh[place]
-        cell = cells[int(self.rng.integers(len(cells)))] if len(cells) > 1 else cells[0]
+        place, cell = self._draw()
+        for _ in range(LOOK_AHEAD):  # a cell with too little left would have to start its next pass before the others
+            if cell.left >= seconds:
+                break
+            place, cell = max((place, cell), self._draw(), key=lambda drawn: drawn[1].left)
         pieces, used_up = cell.take(seconds)
         if used_up:
-            cells.remove(cell)
-            if not cells:
+            self.fresh[place].remove(cell)
+            if not self.fresh[place]:
                 del self.fresh[place]
         return pieces
+
+    def _draw(self) -> tuple[int, _Cell]:
+        place = int(self.rng.random() * len(self.fresh))
+        cells = self.fresh[place]
+        return place, cells[int(self.rng.random() * len(cells))]
 
 
 class _Cell:
@@ -246,6 +253,8 @@ class _Cell:
     def __init__(self, recordings: list[Noise], rng: np.random.Generator) -> None:
         self.recordings, self.rng = recordings, rng
         self.free: deque[tuple[Noise, float, float]] = deque()  # recording, offset in its file, seconds
+        self.left = 0.0  # s in `free`
+        self._refill()
 
     def _refill(self) -> None:
         """Start a pass: recordings in random order, each read from a random place round to it again."""
@@ -259,11 +268,10 @@ class _Cell:
                 heads.append((noise, noise.offset + turn, noise.duration - turn))
                 tails.append((noise, noise.offset, turn))
         self.free.extend(heads + tails)
+        self.left = math.fsum(seconds for _, _, seconds in self.free)
 
     def take(self, seconds: float) -> tuple[tuple[Piece, ...], bool]:
         """Pieces that cover the seconds, and whether this used up the pass."""
-        if not self.free:
-            self._refill()
         for _ in range(min(LOOK_AHEAD, len(self.free))):
             if self.free[0][2] >= seconds:
                 break
@@ -276,11 +284,13 @@ class _Cell:
             pieces.append(
                 Piece(noise.id, noise.audio_filepath, noise.source, noise.condition, round(offset, 6), round(length, 6))
             )
-            if left - length >= SHORTEST_PIECE:
-                self.free.append((noise, offset + length, left - length))
-            used_up = used_up or not self.free
+            kept = left - length if left - length >= SHORTEST_PIECE else 0.0
+            if kept:
+                self.free.append((noise, offset + length, kept))
+            self.left += kept - left
+            if not self.free:
+                used_up = True
+                self._refill()
             if length >= seconds:
                 return tuple(pieces), used_up
             seconds -= length - FADE  # the next piece overlaps this one
-            if not self.free:
-                self._refill()
