@@ -55,7 +55,8 @@ def test_words_stay_where_they_were(cabins):
 
 def test_bytes_repeat_across_processes(cabins):
     program = (
-        "import hashlib; from synth import cabin; from synth.recipe import CabinRanges; cabins = cabin.draw(CabinRanges(count=2), 0);"
+        "import hashlib; from synth import cabin; from synth.recipe import CabinRanges;"
+        "cabins = cabin.draw(CabinRanges(count=2), 0);"
         "print(*(hashlib.sha256(cabin.impulse_response(one)[0].tobytes()).hexdigest() for one in cabins))"
     )
     here = [hashlib.sha256(cabin.impulse_response(one)[0].tobytes()).hexdigest() for one in cabins[:2]]

@@ -85,7 +85,7 @@ def test_recipes_by_name_file_and_setting(tmp_path):
     (tmp_path / "own.toml").write_text("copies = 2\n[conditions]\ncity = 2\n[cabin]\ncount = 0\n")
     own = recipe.load(str(tmp_path / "own.toml"))
     assert (own.copies, own.conditions, own.cabin.count) == (2, {"city": 2.0}, 0)
-    with pytest.raises(SpeechbenchError, match="unknown recipe.*did you mean car"):
+    with pytest.raises(SpeechbenchError, match=r"unknown recipe.*did you mean car"):
         recipe.load("carr")
     with pytest.raises(SpeechbenchError, match="lower value first"):
         recipe.load("car", ["snr_db=[20, -5]"])
