@@ -20,7 +20,8 @@ from speechbench.seeds import generator_of
 FADE = 0.02  # s, over which one piece of noise gives way to the next
 SHORTEST_PIECE = 0.5  # s; what is left of a recording below this rests until the next pass
 SHORTEST_NOISE = 0.1  # s; a recording must hold the fades at both ends
-LOOK_AHEAD = 8  # recordings that are tried for one that is long enough before pieces are joined
+SECONDS_WORTH_A_PROCESS = 3600.0  # of noise: it takes about as long to hear as a process to start
+LOOK_AHEAD = 4  # cells, and recordings in one, that are tried for one that is long enough before pieces are joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class NoiseBank:
         Raises:
             SpeechbenchError: No recording can be used.
         """
+        worker_count = min(worker_count, 1 + int(self.seconds / SECONDS_WORTH_A_PROCESS))
         heard = track(jobs.run(_listen, self.recordings, worker_count), "listen to noise", len(self.recordings))
         recordings = tuple(noise for _, noise in usable(heard, skipped))
         if not recordings:
