@@ -7,6 +7,7 @@ A network can learn one hour of car noise by heart: 10,000 hours of speech over 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ class Use:
     noisy_seconds: float = 0.0  # of speech that has noise
     scenes: int = 0
     snr_db: list[float] = field(default_factory=list)
-    stretches: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # per recording: start, end in its file
+    stretches: dict[str, array[float]] = field(default_factory=dict)  # per recording: start, end, start, end, ... in its file
     splits: dict[str, set[str]] = field(default_factory=dict)  # per source: splits of the speech above it
 
     def watch(self, scenes: Iterable[Scene], split_of: dict[str, str | None]) -> Iterator[Scene]:
@@ -49,7 +50,10 @@ class Use:
             for number, piece in enumerate(scene.noise):
                 # Where two pieces cross-fade they make one noise between them: it counts for the earlier.
                 start = piece.offset + (FADE if number else 0.0)
-                self.stretches.setdefault(piece.id, []).append((start, piece.offset + piece.duration))
+                stretches = self.stretches.get(piece.id)
+                if stretches is None:
+                    stretches = self.stretches[piece.id] = array("d")
+                stretches.extend((start, piece.offset + piece.duration))
                 if split is not None:
                     self.splits.setdefault(piece.source, set()).add(split)
             yield scene
@@ -91,10 +95,10 @@ class Use:
         return [warning for warning in found if warning]
 
 
-def _overlay(stretches: list[tuple[float, float]]) -> tuple[float, float, int]:
+def _overlay(stretches: array[float]) -> tuple[float, float, int]:
     """The total length of some stretches of one recording, the length they cover, and the most that lie on one spot."""
     # In whole samples of 10 kHz: ends that were meant to meet must meet exactly.
-    edges = np.rint(np.array(stretches) * 10_000).astype(np.int64)
+    edges = np.rint(np.array(stretches).reshape(-1, 2) * 10_000).astype(np.int64)
     at = edges.ravel()
     step = np.tile(np.array([1, -1]), len(edges))
     order = np.lexsort((step, at))  # at equal places ends come before starts
@@ -141,8 +145,9 @@ def _few_sources(budget: dict[str, Any], speech_seconds: float) -> dict[str, Any
     if effective >= FEWEST_SOURCES or not budget["sources"]:
         return None
     missing = math.ceil(FEWEST_SOURCES - effective)
+    unequal = f", which count as {effective:.1f} for their unequal shares" if effective < budget["sources"] - 0.5 else ""
     message = (
-        f"{_lain(budget, speech_seconds)}, which count as {effective:.1f} for their unequal shares: a recogniser can learn "
+        f"{_lain(budget, speech_seconds)}{unequal}: a recogniser can learn "
         f"so few by heart; record at least {missing} more sources (cars, routes), or spread their use more evenly"
     )
     return {"code": "NOISE_FEW_SOURCES", "message": message, "effective_sources": effective, "sources_missing": missing}
