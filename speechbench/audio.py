@@ -6,6 +6,7 @@ Arrays are float32, mono, in [-1, 1], shape (N,), at 16 kHz unless said otherwis
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,8 +142,64 @@ class ActiveLevel(NamedTuple):
 # Constants of ITU-T P.56 (12/2011), method B, clause 8, under the recommendation's own names.
 TIME_CONSTANT = 0.03  # T, of each of the two smoothing stages, s
 HANGOVER = 0.2  # H, s
+STEP = 0.001  # ours, s: the envelope, smoothed over 30 ms, is followed in steps of this
 MARGIN_DB = 15.9  # M, between active level and threshold
 THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-15, 0))  # c_j: 15 thresholds, a factor of 2 apart
+
+
+@dataclass(frozen=True)
+class SpeechEnvelope:
+    """What the active level is read from; computed once, it answers for any gain."""
+
+    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover
+    samples: int
+    sum_squares: float  # sq
+
+    def level(self, gain_db: float = 0.0) -> ActiveLevel:
+        """The active level that the speech has after a gain.
+
+        A louder signal meets the same thresholds, so that this is not the level before plus the gain: it strays from
+        that by some hundredths of a dB.
+
+        Returns:
+            Level in dBFS and activity in [0, 1]; (-infinity, 0) for silence.
+        """
+        if self.sum_squares <= 0.0:
+            return ActiveLevel(float("-inf"), 0.0)
+        thresholds_db = THRESHOLDS_DBFS - gain_db
+        steps = np.array([np.count_nonzero(self.held >= c) for c in 10.0 ** (thresholds_db / 20.0)])
+        counts = steps * (self.samples / max(1, self.held.size))  # a_j
+        some = counts > 0
+        if not some.any():
+            return ActiveLevel(float("-inf"), 0.0)
+        levels = 10.0 * np.log10(self.sum_squares / counts[some])  # A_j
+        above = levels - thresholds_db[some]  # A_j - C_j falls as the threshold rises; the answer is where it is M
+        if above[0] <= MARGIN_DB:
+            level = float(levels[0])
+        elif above[-1] > MARGIN_DB:
+            level = float(levels[-1])
+        else:
+            level = float(np.interp(-MARGIN_DB, -above, levels))
+        long_term = 10.0 * np.log10(self.sum_squares / self.samples)
+        return ActiveLevel(level + gain_db, float(min(1.0, 10.0 ** ((long_term - level) / 10.0))))
+
+
+def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> SpeechEnvelope:
+    """The envelope of ITU-T P.56 (12/2011), method B."""
+    step = round(STEP * sampling_rate)
+    steps = -(-samples.size // step)
+    rectified = np.zeros(steps * step, dtype=np.float32)
+    np.abs(samples, out=rectified[: samples.size])
+    mean = rectified.reshape(steps, step).mean(axis=1, dtype=np.float64)
+    g = np.exp(-STEP / TIME_CONSTANT)
+    # Two equal smoothing stages in one pass: (1 - g)^2 / (1 - g z^-1)^2.
+    envelope = lfilter([(1 - g) ** 2], [1, -2 * g, g * g], mean)  # q
+    # A step counts as active at threshold c while the envelope reached c within the last `hangover` steps: a trailing
+    # running maximum, so that all thresholds share one pass.
+    hangover = round(HANGOVER / STEP)
+    held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
+    # Not a dot product: its threads would add up in another order in another process.
+    return SpeechEnvelope(held, samples.size, float(np.square(samples, dtype=np.float64).sum()))
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:
@@ -153,27 +210,4 @@ def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) ->
 
     Source: ITU-T P.56 (12/2011), method B.
     """
-    x = samples.astype(np.float64)
-    sum_squares = float(x @ x)  # sq
-    if sum_squares <= 0.0:
-        return ActiveLevel(float("-inf"), 0.0)
-    g = np.exp(-1.0 / (sampling_rate * TIME_CONSTANT))
-    envelope = lfilter([1 - g], [1, -g], lfilter([1 - g], [1, -g], np.abs(x)))  # q
-    # A sample counts as active at threshold c while the envelope reached c within the last `hangover` samples: a
-    # trailing running maximum, so that all thresholds share one pass.
-    hangover = max(1, round(HANGOVER * sampling_rate))
-    held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
-    counts = np.array([np.count_nonzero(held >= c) for c in 10.0 ** (THRESHOLDS_DBFS / 20.0)])  # a_j
-    some = counts > 0
-    if not some.any():
-        return ActiveLevel(float("-inf"), 0.0)
-    levels = 10.0 * np.log10(sum_squares / counts[some])  # A_j
-    above = levels - THRESHOLDS_DBFS[some]  # A_j - C_j falls as the threshold rises; the answer is where it is M
-    if above[0] <= MARGIN_DB:
-        level = float(levels[0])
-    elif above[-1] > MARGIN_DB:
-        level = float(levels[-1])
-    else:
-        level = float(np.interp(-MARGIN_DB, -above, levels))
-    long_term = 10.0 * np.log10(sum_squares / x.size)
-    return ActiveLevel(level, float(min(1.0, 10.0 ** ((long_term - level) / 10.0))))
+    return speech_envelope(samples, sampling_rate).level()

@@ -93,6 +93,8 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
         if len(inner) != len(value):
             raise SpeechbenchError(f"{where}: '{key}' takes {len(inner)} values, got {len(value)}")
         return tuple(_convert(v, h, where, key) for v, h in zip(value, inner, strict=True))
+    if origin is dict and isinstance(value, dict):
+        return {name: _convert(item, arguments[1], where, f"{key}.{name}") for name, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str):

@@ -44,3 +44,22 @@ def test_active_level_moves_with_gain(gain_db):
 
 def test_active_level_of_silence():
     assert audio.active_speech_level(np.zeros(RATE, np.float32)) == (float("-inf"), 0.0)
+
+
+@pytest.mark.parametrize("gain_db", [0.0, -7.0, 4.5])
+def test_steps_of_a_millisecond_agree_with_p56_sample_by_sample(gain_db):
+    samples = tone_bursts(-30.0, 0.6, 8.0) * np.float32(10 ** (gain_db / 20))
+    g = np.exp(-1 / (RATE * audio.TIME_CONSTANT))
+    p = q = 0.0
+    counts, left = np.zeros(15), np.zeros(15)
+    thresholds = 10 ** (audio.THRESHOLDS_DBFS / 20)
+    for x in np.abs(samples.astype(float)).tolist():  # method B as the recommendation writes it
+        p = g * p + (1 - g) * x
+        q = g * q + (1 - g) * p
+        left = np.where(q >= thresholds, audio.HANGOVER * RATE, left - 1)
+        counts += left > 0
+    levels = 10 * np.log10(np.sum(samples.astype(float) ** 2) / counts[counts > 0])
+    exact = np.interp(-audio.MARGIN_DB, -(levels - audio.THRESHOLDS_DBFS[counts > 0]), levels)
+    assert audio.active_speech_level(samples).level_dbfs == pytest.approx(exact, abs=0.03)
+    loud = audio.speech_envelope(tone_bursts(-30.0, 0.6, 8.0)).level(gain_db)
+    assert loud.level_dbfs == pytest.approx(audio.active_speech_level(samples).level_dbfs, abs=1e-3)

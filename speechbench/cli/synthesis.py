@@ -1,18 +1,123 @@
-"""Commands."""
+"""Commands on synthesised speech: synth, explain, rebuild."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import click
 
-
-@click.command()
-def synth() -> None:
-    """Not written yet."""
+from speechbench.cli import options
+from speechbench.errors import SpeechbenchError
 
 
 @click.command()
-def explain() -> None:
-    """Not written yet."""
+@click.option("--speech", type=options.FILE, required=True, help="Manifest of clean speech.")
+@click.option("--noise", type=options.FILE, required=True, multiple=True, help="Manifest of noise; may be given again.")
+@click.option("--out", type=options.FILE, required=True, help="Folder to make.")
+@click.option("--recipe", default="car", show_default=True, help="car, plain, or a TOML file.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe, for example cabin.count=8.")
+@click.option("--snr", metavar="LOW:HIGH", help="SNR range in dB: active speech level over noise RMS.")
+@click.option("--copies", type=click.IntRange(1), help="Noisy copies of each utterance.")
+@click.option("--dry-run", is_flag=True, help="Only the noise budget; reads and writes no audio.")
+@click.option("--resume", is_flag=True, help="Go on with a build that was stopped.")
+@click.option("--strict", is_flag=True, help="Any warning is an error, before rendering.")
+@click.option("--against", type=options.FILE, multiple=True, help="A built folder that shall share no noise with this one.")
+@options.seed
+@options.jobs
+@options.overwrite
+@options.output_format
+def synth(
+    speech: Path,
+    noise: tuple[Path, ...],
+    out: Path,
+    recipe: str,
+    settings: tuple[str, ...],
+    snr: str | None,
+    copies: int | None,
+    dry_run: bool,
+    resume: bool,
+    strict: bool,
+    against: tuple[Path, ...],
+    seed: int,
+    jobs: int,
+    overwrite: bool,
+    output_format: str,
+) -> None:
+    """Lay noise under clean speech, as heard in a car.
+
+    Example: speechbench synth --speech clean.jsonl --noise car.jsonl --out noisy --snr -5:20 --strict
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume keeps what is there, --overwrite removes it: give one of them")
+    from speechbench import manifest
+    from synth import budget, build
+    from synth import recipe as recipes
+
+    wanted = [*settings, *([f"snr_db={_range(snr)}"] if snr else []), *([f"copies={copies}"] if copies else [])]
+    plan = build.Plan(manifest.read(speech), noise, recipes.load(recipe, wanted), seed, against)
+    if dry_run:
+        found = build.preview(plan, strict)
+    else:
+        found = build.build(plan, out, jobs, resume=resume, strict=strict, overwrite=overwrite)
+    options.show(found, output_format, budget.lines(found), title=f"{out}" + (" (dry run)" if dry_run else ""))
+    if output_format == "table":
+        for warning in found["warnings"]:
+            click.echo(f"warning {warning['code']}: {warning['message']}")
+
+
+def _range(text: str) -> list[float]:
+    try:
+        bounds = [float(part) for part in text.split(":")]
+    except ValueError:
+        bounds = []
+    if len(bounds) not in (1, 2):
+        raise click.BadParameter(f"'{text}'; expected LOW:HIGH in dB, for example -5:20", param_hint="--snr")
+    return [bounds[0], bounds[-1]]
 
 
 @click.command()
-def rebuild() -> None:
-    """Not written yet."""
+@click.argument("folder", type=options.FILE)
+@click.argument("utterance_id", metavar="ID")
+@options.output_format
+def explain(folder: Path, utterance_id: str, output_format: str) -> None:
+    """Everything about one synthesised utterance.
+
+    Example: speechbench explain noisy utterance7-noisy1
+    """
+    from synth import rebuild as rebuilding
+
+    facts = rebuilding.explain(folder, utterance_id)
+    shown = ((key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for key, value in facts.items())
+    options.show(facts, output_format, [{"key": key, "value": value} for key, value in shown], title=utterance_id)
+
+
+@click.command()
+@click.argument("folder", type=options.FILE)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@options.jobs
+@options.output_format
+def rebuild(folder: Path, ids: tuple[str, ...], jobs: int, output_format: str) -> None:
+    """Verify the audio of a built folder; write what is missing or wrong from its scenes, byte for byte.
+
+    Example: speechbench rebuild noisy
+    """
+    from synth import rebuild as rebuilding
+
+    rows = rebuilding.rebuild(folder, ids, jobs)
+    states = {state: sum(row["state"] == state for row in rows) for state in rebuilding.STATES}
+    changed = [row for row in rows if row["state"] != "verified"]
+    options.show(
+        {"counts": states, "utterances": rows},
+        output_format,
+        [{"state": state, "utterances": count} for state, count in states.items()],
+        title=str(folder),
+    )
+    if output_format == "table":
+        for row in changed:
+            click.echo(f"{row['state']} {row['id']}" + (f": {row['reason']}" if row["reason"] else ""))
+    failed = [row for row in rows if row["state"] == "failed"]
+    if failed:
+        raise SpeechbenchError(
+            f"{folder}: {len(failed)} of {len(rows)} utterances cannot be rebuilt; first: {failed[0]['reason']}"
+        )
