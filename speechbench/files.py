@@ -82,7 +82,7 @@ MARKER = "speechbench.json"
 def claim(path: Path, overwrite: bool) -> None:
     """Refuse an output file or folder that exists; with `overwrite`, remove it.
 
-    A folder is removed only if this tool made it, finished or not: `begin` was called on it.
+    A folder is removed only if this tool made it, finished or not.
 
     Raises:
         SpeechbenchError: The output exists and may not be overwritten.
@@ -99,10 +99,19 @@ def claim(path: Path, overwrite: bool) -> None:
         raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
 
 
-def begin(path: Path, kind: str) -> None:
-    """Make an output folder and mark it as ours and unfinished."""
+@contextmanager
+def making(path: Path, kind: str) -> Iterator[None]:
+    """Make an output folder, marked as ours and unfinished; call `mark` as the block's last act.
+
+    An error of the user's removes the folder; anything else (a kill, a full disk) leaves it, unfinished.
+    """
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / MARKER, {"kind": kind, "finished": False})
+    try:
+        yield
+    except SpeechbenchError:
+        shutil.rmtree(path)
+        raise
 
 
 def mark(path: Path, kind: str, **facts: Any) -> None:

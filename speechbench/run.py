@@ -16,7 +16,7 @@ from typing import Any
 
 from speechbench import __version__
 from speechbench.errors import SpeechbenchError
-from speechbench.files import begin, is_finished, mark, read_json, sha256, write_json
+from speechbench.files import is_finished, mark, read_json, sha256, write_json
 from speechbench.manifest import Manifest
 
 PACKAGES = ("numpy", "torch", "torchaudio", "kaldifst", "kaldi-decoder", "kaldilm", "kaldingram")
@@ -30,8 +30,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, mode: str, config: Any, seed: int, manifests: dict[str, Manifest]) -> Run:
-        """Start a run in a new folder: write its resolved config and where everything came from."""
-        begin(path, "run")
+        """Start a run in a new folder (`files.making`): write its resolved config and where everything came from."""
         write_json(path / "config.json", {"mode": mode, **dataclasses.asdict(config)})
         write_json(
             path / "provenance.json",

@@ -88,17 +88,25 @@ def build(
     use = noise_budget.Use(bank)
     scenes = list(use.watch(scene.draw(plan.speech, bank, plan.recipe, plan.seed), _splits(plan.speech)))
     budget = _strictly(use.budget(plan.against), strict)
-    if resume:
-        _same_scenes(scenes, out)
-        if (out / files.MARKER).is_file():
-            say(f"{out}: is finished already; 'speechbench rebuild' checks its audio")
-            finished: dict[str, Any] = files.read_json(out / BUDGET)
-            return finished
-        for left in (out / AUDIO).glob(".*"):
-            left.unlink()  # what a killed worker was writing
-    else:
+    if not resume:
         files.claim(out, overwrite)
-        files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in scenes))
+        with files.making(out, "synth"):
+            files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in scenes))
+            return _finish(plan, scenes, budget, bank, out, worker_count, skipped)
+    _same_scenes(scenes, out)
+    if files.is_finished(out, "synth"):
+        say(f"{out}: is finished already; 'speechbench rebuild' checks its audio")
+        finished: dict[str, Any] = files.read_json(out / BUDGET)
+        return finished
+    for left in (out / AUDIO).glob(".*"):
+        left.unlink()  # what a killed worker was writing
+    return _finish(plan, scenes, budget, bank, out, worker_count, skipped)
+
+
+def _finish(
+    plan: Plan, scenes: list[Scene], budget: dict[str, Any], bank: NoiseBank, out: Path, worker_count: int, skipped: Skipped
+) -> dict[str, Any]:
+    """Render what is not there yet, and write everything that is known only then."""
     files.write_json(out / BUDGET, budget)
     facts = _render_all(scenes, out, worker_count, skipped)
     utterances = _list(plan, scenes, facts, out)

@@ -155,6 +155,11 @@ def _listen(noise: Noise) -> tuple[str, Noise | AudioError]:
     return noise.id, replace(noise, offset=noise.offset + start, duration=end - start)
 
 
+def side_of(split: str | None) -> str | None:
+    """The split whose noise a split shares: train-dev is of the training distribution, so it has train's."""
+    return "train" if split == "train-dev" else split
+
+
 class Allotment:
     """Hands out the bank's noise piece by piece.
 
@@ -185,7 +190,7 @@ class Allotment:
 
         Args:
             seconds: How much; pieces overlap by `FADE`, which is added.
-            split: Of the speech: only noise of this split or of none is used.
+            split: Of the speech: only noise of its side or of no split is used.
             chance: In [0, 1), chooses the condition.
         """
         condition = self._condition(chance)
@@ -204,7 +209,8 @@ class Allotment:
 
     def _pool(self, split: str | None, condition: str | None) -> _Pool:
         def suits(noise: Noise) -> bool:
-            return (split is None or noise.split in (None, split)) and (condition is None or noise.condition == condition)
+            known = split is not None and noise.split is not None
+            return not (known and side_of(noise.split) != side_of(split)) and condition in (None, noise.condition)
 
         recordings = list(filter(suits, self.bank.recordings))
         if not recordings:

@@ -60,7 +60,7 @@ def rebuild(folder: Path, ids: Sequence[str] = (), worker_count: int = 1) -> lis
 
 
 def _open(folder: Path) -> manifest.Manifest:
-    if not (folder / files.MARKER).is_file() or not (folder / SCENES).is_file():
+    if not files.is_finished(folder, "synth") or not (folder / SCENES).is_file():
         raise SpeechbenchError(f"{folder}: holds no finished build; name a folder that 'speechbench synth' wrote")
     return manifest.read(folder / MANIFEST)
 

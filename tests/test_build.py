@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_speech import RATE, contents, make_noise, make_speech, rows_of
 
-from speechbench import audio, manifest
+from speechbench import audio, files, manifest
 from speechbench.errors import SpeechbenchError
 from synth import build, rebuild
 from synth.recipe import CabinRanges, Recipe
@@ -88,12 +88,12 @@ def test_bad_audio_is_listed_by_name_and_the_rest_is_built(plan, tmp_path):
     assert json.loads((tmp_path / "out" / "speechbench.json").read_text())["skipped"] == 4
 
 
-def test_nothing_left_is_an_error_and_leaves_no_marker(plan, tmp_path):
+def test_nothing_left_is_an_error_and_leaves_nothing(plan, tmp_path):
     for utterance in plan.speech:
         utterance.audio_filepath.unlink()
     with pytest.raises(SpeechbenchError, match=r"none of the 5 scenes.*no such file"):
         build.build(plan, tmp_path / "out")
-    assert not (tmp_path / "out" / "speechbench.json").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_copies_and_clean_twins(plan, tmp_path):
@@ -129,7 +129,7 @@ def test_user_files_are_never_overwritten(plan, tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from speechbench import manifest
+from speechbench import files, manifest
 from synth import build, mix
 from synth.recipe import CabinRanges, Recipe
 import time
@@ -155,7 +155,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(plan, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = sorted(out.glob("audio/utt*.flac"))
-    assert 4 <= len(done) < 30 and not (out / "speechbench.json").exists()
+    assert 4 <= len(done) < 30 and not files.is_finished(out, "synth")
     done[0].write_bytes(done[0].read_bytes()[:-10])  # a file that exists but is not whole
     (out / "audio" / ".utt07-noisy1.flac.1.part.flac").write_bytes(b"half")
     with (out / "rendered.jsonl").open("a") as stream:

@@ -138,15 +138,16 @@ def _read_hypotheses(texts: tuple[str, ...], manifests: dict[str, Manifest], mis
 
 
 def _write(report: ErrorReport, out: Path, overwrite: bool) -> None:
-    from speechbench.files import claim, mark, write_json
+    from speechbench.files import claim, making, mark, write_json
     from speechbench.progress import say
     from speechbench.report import render_report
 
     claim(out, overwrite)
-    document = report.document()
-    write_json(out / "report.json", document)
-    render_report(document, out / "report.html")
-    mark(out, "report", name=report.name)
+    with making(out, "report"):
+        document = report.document()
+        write_json(out / "report.json", document)
+        render_report(document, out / "report.html")
+        mark(out, "report", name=report.name)
     say(f"wrote {out / 'report.html'}")
 
 

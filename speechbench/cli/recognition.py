@@ -44,12 +44,9 @@ def train(
     speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
     speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --set training.epochs=40 --out runs/e2e
     """  # noqa: D301
-    import shutil
-
     from pipelines.modes import mode_of
     from speechbench import config as configs
     from speechbench import files, manifest
-    from speechbench.errors import SpeechbenchError
     from speechbench.run import Run
 
     chosen = mode_of(mode)
@@ -57,15 +54,12 @@ def train(
     config = configs.load(chosen.config, config_path, overrides)
     manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
     files.claim(out, overwrite)
-    run = Run.create(out, mode, config, config.seed, manifests)
     skipped = manifest.Skipped()
-    try:
+    with files.making(out, "run"):
+        run = Run.create(out, mode, config, config.seed, manifests)
         chosen.train(run, config, manifests["train"], manifests["dev"], skipped)
         skipped.close(sum(map(len, manifests.values())), out / "skipped.jsonl")
-    except SpeechbenchError:
-        shutil.rmtree(out)
-        raise
-    run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons))
+        run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons))
     click.echo(out)
 
 
