@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from speechbench import audio
 from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.files import read_text, write_json_lines
 from speechbench.progress import say
+from speechbench.seeds import generator_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,18 @@ class Manifest:
         if not chosen.utterances:
             raise SpeechbenchError(f"{self.name}: no utterance has {key}={value}")
         return chosen
+
+    def sample(self, most: int, seed: int) -> Manifest:
+        """At most so many utterances, drawn at random, in the same order; the path is kept for messages."""
+        if len(self) <= most:
+            return self
+        drawn = set(generator_of(seed, "sample").permutation(len(self))[:most].tolist())
+        return replace(self, utterances=tuple(u for number, u in enumerate(self) if number in drawn))
+
+    def digest(self) -> str:
+        """SHA-256 of what the utterances are (ids, audio, texts), wherever the manifest lies and however it was selected."""
+        rows = [[u.id, u.audio_filepath.name, u.offset, u.duration, u.text] for u in self]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def with_text(self) -> Manifest:
         """Itself, when every utterance has a text.

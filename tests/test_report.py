@@ -8,7 +8,7 @@ import pytest
 from planted_errors import plant
 
 from speechbench import audio
-from speechbench.diagnostics import Human, diagnose
+from speechbench.diagnostics import Human, diagnose, mismatch_closed
 from speechbench.report import render_overview, render_report
 
 GOLDEN = Path(__file__).parent / "golden" / "report.json"
@@ -73,7 +73,7 @@ def test_versus_finds_the_closed_mismatch(documents):
     assert versus["changes"]["dev"]["separable"] is True
     assert versus["changes"]["dev"]["value"] == pytest.approx(-0.15, abs=0.03)
     assert versus["changes"]["train"]["value"] == 0
-    closed = versus["mismatch_closed"]
+    closed = mismatch_closed(documents["synth"], documents["clean"])
     assert closed["low"] < 0.15 / 0.22 < closed["high"]
 
 
@@ -124,7 +124,7 @@ def test_overview_compares_systems(documents, tmp_path):
     text = (tmp_path / "overview.html").read_text()
     page = Page(text)
     assert [link for link in page.links if not link.startswith("#")] == ["synth/report.html"]
-    closed = documents["synth"]["versus"]["mismatch_closed"]
+    closed = mismatch_closed(documents["synth"], documents["clean"])
     assert f"{100 * closed['value']:.0f} % (" in text
     assert "pipeline, clean</td>" in text
 

@@ -36,6 +36,13 @@ Examples:
 @click.option(
     "--missing", type=click.Choice(["error", "deletions"]), default="error", show_default=True, help="A missing hypothesis."
 )
+@click.option(
+    "--train-most",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Utterances of train to decode, drawn at random; its error needs no more.",
+)
 @click.option("--out", type=options.FILE, help="Folder for report.json and report.html.")
 @options.overwrite
 @options.seed
@@ -51,6 +58,7 @@ def diagnose(
     hypotheses: tuple[str, ...],
     errors: str | None,
     missing: str,
+    train_most: int,
     out: Path | None,
     overwrite: bool,
     seed: int,
@@ -77,6 +85,8 @@ def diagnose(
         report = diagnose_given(named)
     else:
         manifests = _read_manifests(paths, run)
+        if run is not None and "train" in manifests:
+            manifests["train"] = manifests["train"].sample(train_most, seed)
         if out is not None and out.exists() and not overwrite:
             claim(out, overwrite)  # refuse before the long work
         if run is not None:

@@ -98,17 +98,12 @@ def _transcribe(run: Run, data: Manifest, out: Path) -> None:
 
 
 def decoded(run: Run, name: str, data: Manifest) -> dict[str, Hypothesis]:
-    """The hypotheses of a run for a set: decoded into the run folder, unless they are there for the same manifest."""
-    from speechbench import files
+    """The hypotheses of a run for a set: decoded into the run folder, unless they are there for these utterances."""
     from speechbench.recognizer import read_hypotheses
 
-    assert data.path is not None
-    out, stamp = run.path / "hypotheses" / f"{name}.jsonl", run.path / "hypotheses" / f"{name}.json"
-    origin = {"manifest": str(data.path.absolute()), "sha256": files.sha256(data.path)}
-    if not (stamp.is_file() and out.is_file() and files.read_json(stamp) == origin):
-        stamp.unlink(missing_ok=True)
+    out = run.path / "hypotheses" / f"{name}-{data.digest()[:12]}.jsonl"
+    if not out.is_file():
         _transcribe(run, data, out)
-        files.write_json(stamp, origin)
     return read_hypotheses(out)
 
 

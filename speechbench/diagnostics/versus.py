@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speechbench.diagnostics.bootstrap import Estimate, difference
-from speechbench.diagnostics.scored import ScoredSet, measure_change, measure_spread
+from speechbench.diagnostics.bootstrap import Estimate
+from speechbench.diagnostics.scored import ScoredSet, measure_change
 
 
 def compare(after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], name: str, seed: int) -> dict[str, Any]:
@@ -19,9 +19,8 @@ def compare(after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], nam
         seed: Of the resampling.
 
     Returns:
-        `name`, `changes` (by set: the older `rate`, then `value`, `low`, `high`, `separable` of the change, below 0 when the
-        newer is better), and `mismatch_closed`: the share of the older system's data mismatch that the newer takes off
-        dev, with `low` and `high`; None where that mismatch is not known to be above 0.
+        `name`, and `changes` (by set: the older `rate`, then `value`, `low`, `high`, `separable` of the change, below 0 when
+        the newer is better).
 
     Raises:
         SpeechbenchError: A set was scored on different utterances.
@@ -31,7 +30,6 @@ def compare(after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], nam
     return {
         "name": name,
         "changes": {key: _change_row(before[key].score.total.rate, changes[key]) for key in shared},
-        "mismatch_closed": _closed(changes["dev"], before, seed) if {"dev", "train_dev"} <= set(shared) else None,
     }
 
 
@@ -49,15 +47,21 @@ def _change_row(rate: float, change: Estimate) -> dict[str, Any]:
     }
 
 
-def _closed(change: Estimate, before: Mapping[str, ScoredSet], seed: int) -> dict[str, Any] | None:
-    mismatch = difference(
-        measure_spread("dev", before["dev"], seed).estimate, measure_spread("train_dev", before["train_dev"], seed).estimate
-    )
-    low, _ = mismatch.interval() or (0.0, 0.0)
-    if low <= 0 or change.doubt or mismatch.doubt or change.draws is None:
+def mismatch_closed(newer: Mapping[str, Any], older: Mapping[str, Any]) -> dict[str, float] | None:
+    """The share of the older system's data mismatch that the newer takes off dev.
+
+    The mismatch is taken as it was measured, and the interval is that of the change of dev's error: a share of a drawn gap
+    has no mean where the gap comes near 0.
+
+    Args:
+        newer: A report's document whose `versus` is the older system.
+        older: That system's own document, with its own train-dev.
+
+    Returns:
+        `value`, `low`, `high`; None where the older system's mismatch is not known to be above 0.
+    """
+    gap, change = older["gaps"].get("data_mismatch"), newer["versus"]["changes"].get("dev")
+    if not gap or not gap["separable"] or not change or change["low"] is None:
         return None
-    # The gap is taken as it was measured, and what is drawn is how much of dev's error went: a share of a drawn gap would
-    # need the two drawn together, and has no mean where the gap comes near 0.
-    share = Estimate(-change.value / mismatch.value, -change.draws / mismatch.value, change.freedom)
-    ends = share.interval() or (share.value, share.value)
-    return {"value": share.value, "low": ends[0], "high": ends[1], "mismatch": mismatch.value}
+    ends = [-change[key] / gap["value"] for key in ("value", "high", "low")]
+    return dict(zip(("value", "low", "high"), ends, strict=True))

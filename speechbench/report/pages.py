@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from speechbench import __version__
+from speechbench.diagnostics import mismatch_closed
 from speechbench.files import write_text
 from speechbench.report import figures, players, tables
 from speechbench.report.tables import SETS, percent, span, words_of
@@ -61,6 +62,9 @@ def render_overview(reports: Mapping[str, Document], out: Path, links: Mapping[s
     gaps = list(dict.fromkeys(name for d in reports.values() for name in d["gaps"]))
     curves = {title: d["snr_curve"] for title, d in reports.items() if len(d["snr_curve"]) > 1}
     titles = {d["name"]: title for title, d in reports.items()}
+    pairs = [
+        (title, titles[d["versus"]["name"]]) for title, d in reports.items() if d["versus"] and d["versus"]["name"] in titles
+    ]
     links = links or {}
     page = _environment().get_template("overview.html").render(
         verdicts=[(title, d["sentence"], _link(links.get(title), out)) for title, d in reports.items()],
@@ -70,7 +74,10 @@ def render_overview(reports: Mapping[str, Document], out: Path, links: Mapping[s
         errors=tables.system_rows(reports, "errors", sets),
         gap_names=[words_of(name) for name in gaps],
         gaps=tables.system_rows(reports, "gaps", gaps),
-        closed=[tables.closed_row(title, titles, d["versus"]) for title, d in reports.items() if d["versus"]],
+        closed=[
+            tables.closed_row(newer, older, reports[newer]["versus"], mismatch_closed(reports[newer], reports[older]))
+            for newer, older in pairs
+        ],
         snr=figures.draw_snr(curves) if curves else "",
         version=__version__,
     )  # fmt: skip

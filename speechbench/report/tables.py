@@ -147,12 +147,12 @@ def _gap_cell(gap: Mapping[str, Any] | None) -> str:
     )
 
 
-def closed_row(title: str, titles: Mapping[str, str], versus: Mapping[str, Any]) -> Row:
+def closed_row(title: str, older: str, versus: Mapping[str, Any], closed: Mapping[str, float] | None) -> Row:
     """What a system changed on dev, and the share of the older one's data mismatch that it closes."""
-    change, closed = versus["changes"].get("dev"), versus["mismatch_closed"]
+    change = versus["changes"].get("dev")
     return {
         "system": title,
-        "against": titles.get(versus["name"], versus["name"]),
+        "against": older,
         "dev, points": f"{points(change['value'])} ({span(change['low'], change['high'], signed=True)})" if change else "",
         "mismatch closed": (
             f"{100 * closed['value']:.0f} % ({100 * closed['low']:.0f} to {100 * closed['high']:.0f} %)"
