@@ -1,117 +1,27 @@
-"""Corpora: a card (TOML) says what a corpus is and how it lies on disk; reading one gives a manifest."""
+"""Reading a corpus as its card says: a manifest of what can be used, and a list of what cannot."""
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import speechbench
-from speechbench import config, jobs
+from speechbench import jobs
 from speechbench.audio import AudioInfo, probe
-from speechbench.errors import AudioError, SpeechbenchError, unknown_name
-from speechbench.files import mark, read_text, write_json_lines
-from speechbench.layouts import LAYOUTS, Entry, Layout
+from speechbench.cards import Card, Text, find, places
+from speechbench.errors import AudioError, SpeechbenchError
+from speechbench.files import mark, write_json_lines
+from speechbench.layouts import Entry
 from speechbench.manifest import KNOWN_KEYS, Manifest, Skipped, Utterance
 from speechbench.progress import say, track
 from speechbench.score import NORMALIZERS
 
 FEW = 2_000  # files up to which headers are read faster in this process than workers start
-
-
-@dataclass(frozen=True)
-class Text:
-    """What is done to a corpus's texts."""
-
-    normalizer: Literal["none", "plain"] = "plain"  # as in `score`: "plain" folds case, drops punctuation but apostrophes
-    # A regular expression; texts that hold a match are dropped: stage directions, and signs that no lexicon can read.
-    drop: str = r"[\[\](){}<>#*\d]"
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a corpus is, where to get it, and how it lies on disk."""
-
-    name: str = ""
-    description: str = ""
-    kind: Literal["speech", "noise"] = "speech"
-    licence: str = ""
-    source: str = ""  # where to get it
-    language: str = ""  # of the speech, for example "en"
-    hours: float = 0.0
-    utterances: int = 0
-    splits: tuple[str, ...] = ()  # that it ships with
-    places: tuple[str, ...] = ()  # folders where it usually lies, below one of `bases`; none named: the card's name
-    values: dict[str, str] = field(default_factory=dict)  # keys of every utterance for which the layout says nothing
-    source_prefix: str | None = None  # of noise sources, so that no two corpora share a name by chance; None: name and "-"
-    text: Text = Text()
-    generator: str = ""  # what makes it, for a corpus that is made and not found
-    layout: Layout | None = None  # its reader, for a corpus that is found
-    options: dict[str, Any] = field(default_factory=dict)  # of the generator
-
-    def __post_init__(self) -> None:
-        try:
-            re.compile(self.text.drop)
-        except re.error as error:
-            raise ValueError(f"'text.drop' is no regular expression: {error}") from error
-
-
-def datasets_folder() -> Path:
-    """The folder with the cards: inside the installed package, beside it in a checkout."""
-    package = Path(speechbench.__file__).parent
-    return next(folder for folder in (package / "datasets", package.parent / "datasets") if folder.is_dir())
-
-
-def names() -> list[str]:
-    """The names of all cards."""
-    return sorted(path.stem for path in datasets_folder().glob("*.toml"))
-
-
-def load(name: str) -> Card:
-    """A card by its name in datasets/, or by the path of a TOML file of the user's.
-
-    Raises:
-        SpeechbenchError: An unknown name (with the nearest known ones), or a card with a fault.
-    """
-    own = name.endswith(".toml")
-    if not own and name not in names():
-        raise SpeechbenchError(f"{unknown_name('corpus', name, names())}; or name a card of your own, a .toml file")
-    path = Path(name) if own else datasets_folder() / f"{name}.toml"
-    try:
-        document = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SpeechbenchError(f"{path}: not TOML: {error}") from error
-    parts = {key: document.pop(key, None) for key in ("layout", "options")}
-    card = config.build(Card, {"name": path.stem, **document}, str(path))
-    layout = _layout(parts["layout"], path) if parts["layout"] else None
-    if (layout is None) == (not card.generator):
-        raise SpeechbenchError(f"{path}: expected either a table [layout] with its reader or a generator")
-    return replace(card, layout=layout, options=parts["options"] or {})
-
-
-def _layout(options: dict[str, Any], path: Path) -> Layout:
-    reader = str(options.pop("reader", ""))
-    if reader not in LAYOUTS:
-        raise SpeechbenchError(f"{path}: {unknown_name('layout.reader', reader, LAYOUTS)}")
-    return config.build(LAYOUTS[reader], options, str(path))
-
-
-def bases() -> list[Path]:
-    """The folders in which corpora are looked for: $SPEECHBENCH_DATA, ./data and ~/data."""
-    named = os.environ.get("SPEECHBENCH_DATA")
-    return [*([Path(named)] if named else []), Path("data"), Path.home() / "data"]
-
-
-def find(card: Card) -> Path | None:
-    """Where the corpus lies, or None."""
-    places = [base / place for base in bases() for place in card.places or (card.name,)]
-    return next((place for place in places if place.is_dir()), None)
 
 
 @dataclass(frozen=True)
@@ -143,7 +53,7 @@ def read(card: Card, root: Path | None = None, workers: int = 1) -> Reading:
     """
     root = root or find(card)
     if root is None:
-        searched = ", ".join(str(base / place) for base in bases() for place in card.places or (card.name,))
+        searched = ", ".join(map(str, places(card)))
         raise SpeechbenchError(
             f"{card.name}: not found ({searched}); get it from {card.source or 'its maker'} and name its folder with --root"
         )

@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 
 from speechbench import audio, jobs, voices
-from speechbench.corpus import datasets_folder
+from speechbench.cards import datasets_folder
 from speechbench.errors import SpeechbenchError
 from speechbench.files import read_text
 from speechbench.manifest import Manifest, Utterance
@@ -167,10 +167,11 @@ def generate(out: Path, options: Options, seed: int = 0, workers: int = 1) -> Ma
     Raises:
         SpeechbenchError: espeak-ng is not installed, or the grammar is too small.
     """
-    return _render(out, speakers(), sentences(options, seed), seed, workers)
+    return render(out, speakers(), sentences(options, seed), seed, workers)
 
 
-def _render(out: Path, people: tuple[Speaker, ...], texts: Mapping[str, list[str]], seed: int, workers: int) -> Manifest:
+def render(out: Path, people: tuple[Speaker, ...], texts: Mapping[str, list[str]], seed: int, workers: int) -> Manifest:
+    """Speak each speaker's texts into `out`/audio, a speaker a job."""
     voices.require()
     batches = [(out, speaker, texts[speaker.name], seed) for speaker in people]
     rendered = track(jobs.run(_render_speaker, batches, workers), "speak embedded", len(batches))

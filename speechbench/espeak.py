@@ -18,6 +18,7 @@ SYNCHRONOUS, PHONEME_EVENTS, NO_EXIT = 2, 1, 0x8000
 RATE, VOLUME, PITCH = 1, 2, 3
 QUIET = 70  # of 100: at the full volume some variants clip inside espeak-ng
 CHARACTER_POSITION, UTF8 = 1, 1
+SEED = 1  # any will do
 
 
 class _EventName(ctypes.Union):
@@ -49,6 +50,7 @@ def synthesize(
     sampling_rate = library.espeak_Initialize(SYNCHRONOUS, 0, data_path.encode(), PHONEME_EVENTS | NO_EXIT)
     if sampling_rate <= 0:
         sys.exit(f"its data in {data_path} cannot be loaded")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # it seeds its flutter and breath from the clock
     chunks: list[bytes] = []
     events: list[PhonemeEvent] = []
 

@@ -1,7 +1,7 @@
 """Synthetic voices: espeak-ng from the wheel espeakng_loader, with word and phoneme times.
 
-The audio depends on what a process has spoken before, so each batch of lines is spoken in a fresh process of its own
-(`espeak.py`): a batch gives the same bytes whoever asks, in any order.
+The audio depends on what a process has spoken before and, unless its seed is set, on the clock; so each batch of lines is
+spoken in a fresh process of its own with a set seed (`espeak.py`): a batch gives the same bytes whoever asks, in any order.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from speechbench.cli import options
 from speechbench.errors import SpeechbenchError, unknown_name
 
 if TYPE_CHECKING:
-    from speechbench.corpus import Card
+    from speechbench.cards import Card
     from speechbench.manifest import Manifest
 
 
@@ -49,7 +49,7 @@ def prepare(
     speechbench prepare mini_librispeech --root /data/LibriSpeech --out manifests/mini
     speechbench prepare embedded --set utterances_per_speaker=10 --out embedded
     """  # noqa: D301
-    from speechbench import corpus, files
+    from speechbench import cards, corpus, files
 
     if listing:
         rows = [_describe(corpus.load(name)) for name in corpus.names()]
@@ -57,7 +57,7 @@ def prepare(
         return
     if corpus_name is None or out is None:
         raise click.UsageError("name a corpus and --out, or ask for --list")
-    card = corpus.load(corpus_name)
+    card = cards.load(corpus_name)
     if card.generator:
         if root is not None:
             raise SpeechbenchError(f"{card.name}: is made, not found; leave --root out")
@@ -73,9 +73,9 @@ def prepare(
 
 
 def _describe(card: Card) -> dict[str, Any]:
-    from speechbench import corpus
+    from speechbench import cards
 
-    place = corpus.find(card) if not card.generator else None
+    place = cards.find(card) if not card.generator else None
     return {
         "name": card.name,
         "kind": card.kind,
