@@ -52,7 +52,7 @@ def prepare(
     from speechbench import cards, corpus, files
 
     if listing:
-        rows = [_describe(corpus.load(name)) for name in corpus.names()]
+        rows = [_describe(cards.load(name)) for name in cards.names()]
         options.show(rows, output_format)
         return
     if corpus_name is None or out is None:
