@@ -138,7 +138,7 @@ def _probe(path: Path) -> AudioInfo | AudioError:
 
 
 def write(out: Path, card: Card, reading: Reading, **facts: Any) -> None:
-    """Write manifest.jsonl, <split>.jsonl, skipped.jsonl where something was left out, and the marker last."""
+    """Write manifest.jsonl, <split>.jsonl, skipped.jsonl where something was left out, and the finished marker last."""
     reading.manifest.write(out / "manifest.jsonl")
     for split in reading.splits:
         reading.manifest.select(lambda utterance, split=split: utterance.split == split).write(  # type: ignore[misc]

@@ -1,6 +1,4 @@
 import json
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -74,14 +72,16 @@ def test_prepare_lists_the_cards(digits):
 
 
 def test_prepare_refuses_to_overwrite_and_leaves_foreign_folders_alone(digits, tmp_path):
-    out = tmp_path / "out"
+    out, foreign = tmp_path / "out", tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "mine.txt").touch()
     call("prepare", "fsdd", "--out", out)
     with pytest.raises(SpeechbenchError, match="--overwrite"):
         call("prepare", "fsdd", "--out", out)
     assert call("prepare", "fsdd", "--out", out, "--overwrite").exit_code == 0
     with pytest.raises(SpeechbenchError, match="left alone"):
-        call("prepare", "fsdd", "--out", digits, "--overwrite")
-    assert (digits / "transcripts.tsv").exists()
+        call("prepare", "fsdd", "--out", foreign, "--overwrite")
+    assert (foreign / "mine.txt").exists()
 
 
 def test_prepare_that_fails_leaves_the_old_output(digits, tmp_path):
@@ -107,19 +107,23 @@ def test_prepare_explains_wrong_use(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_car_noise_is_made_with_the_options_of_its_card(tmp_path, monkeypatch):
-    asked = {}
-
-    def generate(out, seed, jobs, **options):
-        asked.update(seed=seed, jobs=jobs, **options)
-        audio.write(out / "audio/car-1.flac", np.full(16_000, 0.01, dtype=np.float32))
-        return Manifest((Utterance("car-1", out / "audio/car-1.flac", 1.0, extra={"source": "car-1", "condition": "city"}),))
-
-    monkeypatch.setitem(sys.modules, "synth.car", types.SimpleNamespace(generate=generate))
-    document = as_json("prepare", "car_noise", "--set", "cars=3", "--seed", 5, "--jobs", 1, "--out", tmp_path / "out")
-    assert asked == {"seed": 5, "jobs": 1, "cars": 3, "seconds": 60.0}
-    assert document["splits"][0]["sources"] == 1
+def test_car_noise_is_made_with_its_options(tmp_path):
+    size = ["--set", "cars=2", "--set", "seconds=1", "--jobs", 1]
+    [row] = as_json("prepare", "car_noise", *size, "--seed", 5, "--out", tmp_path / "out")["splits"]
+    assert row["sources"] == 2 and row["skipped"] == 0
     assert manifest.read(tmp_path / "out/manifest.jsonl").utterances[0].samples().size == 16_000
+
+
+def test_an_output_that_holds_the_input_is_refused(tmp_path):
+    out = tmp_path / "out"
+    call("prepare", "car_noise", "--set", "cars=1", "--set", "seconds=1", "--jobs", 1, "--out", out)
+    card = tmp_path / "own.toml"
+    card.write_text('kind = "noise"\n[layout]\nreader = "files"\n')
+    with pytest.raises(SpeechbenchError, match="name another folder"):
+        call("prepare", card, "--root", out / "audio", "--out", out, "--overwrite")
+    with pytest.raises(SpeechbenchError, match="name another folder"):
+        call("split", out / "manifest.jsonl", "--by", "id", "--fractions", "a=.5,b=.5", "--out", out, "--overwrite")
+    assert (out / "manifest.jsonl").exists()
 
 
 def test_embedded_is_prepared_with_its_splits(tmp_path, monkeypatch):

@@ -226,7 +226,7 @@ def test_noise_rules_the_first_match_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[layout]\nreader = "tabel"', "did you mean table"),
+        ('[layout]\nreader = "tables"', "did you mean table"),
         ('[layout]\nreader = "files"\npatern = "x"', "did you mean pattern"),
         ('[layout]\nreader = "files"\npattern = "("', "no regular expression"),
         ('kind = "music"\n[layout]\nreader = "files"', "unknown kind 'music'"),

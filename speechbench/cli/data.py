@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,16 +58,24 @@ def prepare(
     if corpus_name is None or out is None:
         raise click.UsageError("name a corpus and --out, or ask for --list")
     card = cards.load(corpus_name)
+    if not overwrite:
+        files.claim(out, overwrite)
     if card.generator:
         if root is not None:
             raise SpeechbenchError(f"{card.name}: is made, not found; leave --root out")
-        reading = corpus.Reading(_generate(card, out, settings, seed, jobs, overwrite))
+        generate = _generator(card, settings, seed, jobs)
+        files.claim(out, overwrite)
+        with files.making(out, "corpus"):
+            reading = corpus.Reading(generate(out))
+            corpus.write(out, card, reading, seed=seed)
     else:
         if settings:
             raise SpeechbenchError(f"{card.name}: is found, not made, and takes no --set; write a card of your own instead")
         reading = corpus.read(card, root, jobs)
+        files.keep_inputs(out, (utterance.audio_filepath.parent for utterance in reading.manifest))
         files.claim(out, overwrite)
-    corpus.write(out, card, reading, seed=seed)
+        with files.making(out, "corpus"):
+            corpus.write(out, card, reading)
     rows = corpus.summary(card, reading)
     options.show({"corpus": card.name, "path": str(out), "splits": rows}, output_format, rows, card.name)
 
@@ -92,12 +100,16 @@ class CarNoise:
     """How much car noise is made."""
 
     cars: int = 24
-    seconds: float = 60.0  # of each car
+    seconds: float = 60.0  # of each recording
+
+    def __post_init__(self) -> None:
+        if self.cars < 1 or self.seconds < 1.0:
+            raise ValueError("cars and seconds are 1 or more")
 
 
-def _generate(card: Card, out: Path, settings: tuple[str, ...], seed: int, jobs: int, overwrite: bool) -> Manifest:
-    """Make a corpus in `out`; `--set` overrides the card's options."""
-    from speechbench import config, files
+def _generator(card: Card, settings: tuple[str, ...], seed: int, jobs: int) -> Callable[[Path], Manifest]:
+    """What makes the corpus in a folder, its options checked; `--set` overrides the card's."""
+    from speechbench import config
 
     chosen = [*(f"{key}={json.dumps(value)}" for key, value in card.options.items()), *settings]
     if card.generator == "embedded":
@@ -105,14 +117,12 @@ def _generate(card: Card, out: Path, settings: tuple[str, ...], seed: int, jobs:
 
         size = config.load(embedded.Options, settings=chosen)
         embedded.validate(size, seed)
-        files.claim(out, overwrite)
-        return embedded.generate(out, size, seed, jobs)
+        return lambda out: embedded.generate(out, size, seed, jobs)
     if card.generator == "car_noise":
-        car = importlib.import_module("synth.car")
+        from synth import car
+
         noise = config.load(CarNoise, settings=chosen)
-        files.claim(out, overwrite)
-        made: Manifest = car.generate(out, seed, jobs, cars=noise.cars, seconds=noise.seconds)
-        return made
+        return lambda out: car.generate(out, seed, jobs, noise.cars, noise.seconds)
     raise unknown_name("generator", card.generator, ["embedded", "car_noise"])
 
 
@@ -184,13 +194,15 @@ def split(
 
     shares = {name: _number(value, fractions) for name, value in _pairs(fractions, "--fractions")}
     pinned = {name: value.split(",") for option in only for name, value in [_pair(option, "--only")]}
-    parts = splitting.split(
-        manifest.read(manifest_path), by, shares, seed, _pair(hold_out, "--hold-out") if hold_out else None, pinned
-    )
+    whole = manifest.read(manifest_path)
+    held = _pair(hold_out, "--hold-out") if hold_out else None
+    parts = splitting.split(whole, by, shares, seed, held, pinned)
+    files.keep_inputs(out, [manifest_path, *(utterance.audio_filepath.parent for utterance in whole)])
     files.claim(out, overwrite)
-    for name, part in parts.items():
-        part.write(out / f"{name}.jsonl")
-    files.mark(out, "split", manifest=str(manifest_path), by=by, fractions=shares, seed=seed)
+    with files.making(out, "split"):
+        for name, part in parts.items():
+            part.write(out / f"{name}.jsonl")
+        files.mark(out, "split", manifest=str(manifest_path), by=by, fractions=shares, seed=seed)
     total = sum(part.seconds for part in parts.values())
     rows = [
         {
