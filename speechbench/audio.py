@@ -28,11 +28,12 @@ FORMATS = {".flac": "FLAC", ".wav": "WAV"}
 
 
 class AudioInfo(NamedTuple):
-    """What a file's header says: duration in seconds, sampling rate in Hz, channels."""
+    """What a file's header says: duration in seconds, sampling rate in Hz, channels, libsndfile's name of the encoding."""
 
     duration: float
     sampling_rate: int
     channels: int
+    subtype: str = "PCM_16"
 
 
 def inspect(path: Path) -> AudioInfo:
@@ -47,7 +48,24 @@ def inspect(path: Path) -> AudioInfo:
         raise _unreadable(path, error) from error
     if header.frames == 0:
         raise AudioError(f"{path}: holds no samples; remove it or record it again")
-    return AudioInfo(header.frames / header.samplerate, header.samplerate, header.channels)
+    return AudioInfo(header.frames / header.samplerate, header.samplerate, header.channels, header.subtype)
+
+
+TAIL = 0.1  # s
+
+
+def probe(path: Path) -> AudioInfo:
+    """Read a file's header and its last samples, so that a file that was cut off is found without decoding it all.
+
+    Only floating-point files are decoded whole: they alone can hold NaN.
+
+    Raises:
+        AudioError: As `inspect` and `read`.
+    """
+    info = inspect(path)
+    start = 0.0 if info.subtype in ("FLOAT", "DOUBLE") else max(0.0, info.duration - TAIL)
+    read(path, start, sampling_rate=info.sampling_rate)
+    return info
 
 
 def read(path: Path, offset: float = 0.0, duration: float | None = None, sampling_rate: int = SAMPLING_RATE) -> Samples:

@@ -99,6 +99,18 @@ def claim(path: Path, overwrite: bool) -> None:
         raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
 
 
+def keep_inputs(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output folder that holds what is read to make it: overwriting would delete it.
+
+    Raises:
+        SpeechbenchError: Names the input.
+    """
+    whole = out.resolve()
+    for path in sorted(set(inputs)):
+        if path.resolve().is_relative_to(whole):
+            raise SpeechbenchError(f"{out}: holds {path}, which is read to make it; name another folder with --out")
+
+
 @contextmanager
 def making(path: Path, kind: str) -> Iterator[None]:
     """Make an output folder, marked as ours and unfinished; call `mark` as the block's last act.

@@ -103,7 +103,7 @@ def _as_is(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    kept = (c if c.isalnum() or c == "'" else " " for c in _as_is(text).casefold())
+    kept = (c if c.isalnum() or c == "'" else " " for c in _as_is(text).casefold().replace("’", "'"))
     return " ".join("".join(kept).split())
 
 
