@@ -112,17 +112,19 @@ def keep_inputs(out: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def making(path: Path, kind: str) -> Iterator[None]:
+def making(path: Path, kind: str, keep: bool = False) -> Iterator[None]:
     """Make an output folder, marked as ours and unfinished; call `mark` as the block's last act.
 
-    An error of the user's removes the folder; anything else (a kill, a full disk) leaves it, unfinished.
+    An error of the user's removes the folder, unless it is to be kept (for its logs); anything else (a kill, a full disk)
+    leaves it, unfinished.
     """
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / MARKER, {"kind": kind, "finished": False})
     try:
         yield
     except SpeechbenchError:
-        shutil.rmtree(path)
+        if not keep:
+            shutil.rmtree(path)
         raise
 
 

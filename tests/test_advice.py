@@ -1,8 +1,9 @@
 import re
 
 import pytest
+from planted_errors import plant
 
-from speechbench.diagnostics import diagnose_given, parse_errors
+from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
 from speechbench.diagnostics.advice import ACTIONS, advise
 from speechbench.diagnostics.gaps import Gap
 
@@ -41,5 +42,6 @@ def test_without_human_level_find_one():
 
 
 def test_train_and_dev_alone_ask_for_a_train_dev_set():
-    (advice,) = diagnose_given(parse_errors("human=0.01,train=0.01,dev=0.2")).advice
+    sets = {"train": plant("train", 0.01, speakers=30), "dev": plant("dev", 0.4, speakers=30)}
+    (advice,) = diagnose(sets, Human.parse("0.01")).advice
     assert "train-dev" in advice["action"]

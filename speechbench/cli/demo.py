@@ -48,7 +48,7 @@ SMALL_E2E = ("encoder.channels=192", "encoder.recurrent=128", "encoder.dropout=0
 FULL = Size(
     36,
     30,
-    18,
+    32,
     (*SMALL_E2E, "training.epochs=12"),
     ("network.epochs=8", "gmm.gaussians=4", "gmm.iterations=2"),
     (30, 5, 60, 100, 240, 150),
@@ -56,7 +56,7 @@ FULL = Size(
 QUICK = Size(
     10,
     8,
-    8,
+    10,
     (*SMALL_E2E, "training.epochs=10", "training.batch_seconds=10"),
     ("network.epochs=5", "gmm.gaussians=2", "gmm.iterations=2", "network.realign=0"),
     (15, 5, 20, 25, 60, 40),
@@ -81,7 +81,7 @@ def demo(out: Path, quick: bool, seed: int, overwrite: bool) -> None:
 
     files.claim(out, overwrite)
     start = time.monotonic()
-    with files.making(out, "demo"):
+    with files.making(out, "demo", keep=True):
         steps = plan(out, QUICK if quick else FULL, seed)
         for number, step in enumerate(steps, start=1):
             left = sum(later.seconds for later in steps[number - 1 :])
@@ -108,10 +108,10 @@ def plan(out: Path, size: Size, seed: int) -> list[Step]:
             *common,
             "--jobs",
             "1",
-            *_settings([f"cars={size.cars}", "seconds=30.0"]),
+            *_settings([f"cars={size.cars}", "seconds=10.0"]),
         ],
     ]
-    fractions = "train=.6,dev=.2,test=.2"
+    fractions = "train=.64,dev=.18,test=.18"
     split = ["split", f"{noise}/manifest.jsonl", "--out", str(cars), "--by", "source", "--fractions", fractions, *common]
     mixes = [_synth(out, name, seed + number) for number, name in enumerate(SETS)]
     trains = {name: _train(out, name, size, seed) for name in SYSTEMS}
