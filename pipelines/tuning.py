@@ -1,17 +1,23 @@
-"""The weight of acoustic scores against the language model, chosen on dev."""
+"""The weights of acoustic scores and of their priors against the language model, chosen on dev.
+
+Dividing by priors turns what a network tells, p(state | sound), into what the search wants, p(sound | state) (Bourlard and
+Morgan 1994); for CTC it takes from the blank the advantage that deletes words (Miao et al. 2015).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.graph import BestPath, Graph
+from speechbench.progress import track
 from speechbench.score import Counts, align, count
 
-MOST_UTTERANCES = 150  # of dev, which are enough for a choice among a few scales
+MOST_UTTERANCES = 100  # of dev, which are enough for a choice among a few weights
 
 
 def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath | None:
@@ -19,26 +25,44 @@ def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath |
     return graph.decode(scores, beam) or graph.decode(scores, 3 * beam)
 
 
-def tune_scale(
-    graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]], scales: Sequence[float], beam: float
-) -> tuple[float, list[dict[str, Any]]]:
-    """The acoustic scale with the fewest word errors on dev; of equals, the one that stands first.
+@dataclass(frozen=True)
+class Weights:
+    """How acoustic scores enter the search: `acoustic_scale` (scores - `prior_weight` log priors)."""
+
+    acoustic_scale: float
+    prior_weight: float
+
+    def apply(self, scores: NDArray[np.float32], log_priors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Weighted scores, (T, S) and (S,) -> (T, S)."""
+        weighted: NDArray[np.float32] = np.float32(self.acoustic_scale) * (scores - np.float32(self.prior_weight) * log_priors)
+        return weighted
+
+
+def tune_weights(
+    graph: Graph,
+    dev: Sequence[tuple[list[str], NDArray[np.float32]]],
+    log_priors: NDArray[np.float32],
+    candidates: Sequence[Weights],
+    beam: float,
+) -> tuple[Weights, list[dict[str, Any]]]:
+    """The weights with the fewest word errors on dev; of equals, those that stand first.
 
     Args:
         graph: To decode with.
-        dev: Reference words and acoustic scores (T, S) of each utterance.
-        scales: To try, the likeliest first.
+        dev: Reference words and log-posteriors (T, S) of each utterance.
+        log_priors: Of the columns, (S,).
+        candidates: To try, the likeliest first.
         beam: Of the search.
 
     Returns:
-        The scale, and a row for each look at dev.
+        The weights, and a row for each look at dev.
     """
-    looks = []
-    for scale in scales:
+    looks: list[dict[str, Any]] = []
+    for weights in track(candidates, "tune decoding on dev"):
         total = Counts()
         for words, scores in dev[:MOST_UTTERANCES]:
-            path = search(graph, scale * scores, beam)
+            path = search(graph, weights.apply(scores, log_priors), beam)
             total += count(align(words, path.words if path else []))
-        looks.append({"acoustic_scale": scale, "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
-    best = min(looks, key=lambda look: look["dev_errors"])
-    return float(best["acoustic_scale"]), looks
+        looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
+    best = min(range(len(looks)), key=lambda index: looks[index]["dev_errors"])
+    return candidates[best], looks

@@ -15,27 +15,27 @@ class EncoderConfig:
     channels: int = 256  # of each convolution
     recurrent: int = 192  # units of each direction of each LSTM
     layers: int = 2  # LSTMs
-    dropout: float = 0.2
+    dropout: float = 0.1
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """What each epoch changes in the features, so that no utterance is seen twice alike."""
 
-    stretch: float = 0.15  # the most by which time is stretched or squeezed
-    frequency_masks: int = 2  # SpecAugment (Park et al. 2019)
+    stretch: float = 0.1  # the most by which time is stretched or squeezed
+    frequency_masks: int = 1  # SpecAugment (Park et al. 2019)
     frequency_width: int = 15  # bands, the most
-    time_masks: int = 2
-    time_width: int = 40  # frames, the most
+    time_masks: int = 1
+    time_width: int = 25  # frames, the most
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """The optimiser and its schedule."""
 
-    epochs: int = 30
-    batch_seconds: float = 60.0  # of audio in a batch, padding counted
-    learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
+    epochs: int = 40
+    batch_seconds: float = 30.0  # of audio in a batch, padding counted
+    learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     warmup: float = 0.15  # share of the steps
     weight_decay: float = 0.01
     gradient_norm: float = 5.0  # above it gradients are scaled down

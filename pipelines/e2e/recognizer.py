@@ -13,7 +13,7 @@ from pipelines.batches import extract, pad
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network
 from pipelines.graph import Topology
-from pipelines.tuning import search
+from pipelines.tuning import Weights, search
 from pipelines.words import open_graph, open_lexicon
 from speechbench.audio import Samples
 from speechbench.config import build
@@ -25,7 +25,7 @@ from speechbench.recognizer import Hypothesis
 from speechbench.run import Run
 
 NETWORK = "network.safetensors"
-SCALES = (1.0, 0.7, 0.5, 1.4, 2.0)  # acoustic scales to try on dev
+CANDIDATES = tuple(Weights(scale, prior) for prior in (0.5, 0.3, 0.7, 0.0) for scale in (0.7, 0.5, 1.0, 0.35))
 SPACE = " "
 AT_ONCE = 16  # utterances per batch in decoding
 
@@ -87,17 +87,20 @@ class E2eRecognizer:
         self.tokens = Tokens(tuple(read_json(run.path / "units.json")))
         self.graph = open_graph(run.path, self.tokens.topology, open_lexicon(run.path))
         decoding = read_json(run.path / "decoding.json")
-        self.scale, self.beam = float(decoding["acoustic_scale"]), float(decoding["beam"])
+        self.beam = float(decoding["beam"])
+        self.weights = Weights(float(decoding["acoustic_scale"]), float(decoding["prior_weight"]))
         self.front_end = front_end(self.config.encoder.bands)
         self.network = Network(self.tokens.topology.columns, self.config.encoder)
-        self.network.load_state_dict(load_file(run.path / NETWORK))
+        state = load_file(run.path / NETWORK)
+        self.log_priors = state.pop("log_priors").numpy()
+        self.network.load_state_dict(state)
 
     def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
         """For each utterance the best words with the language model, and the network's own text."""
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
             (scores,) = score_all(self.network, [features])
             own = greedy(scores, self.tokens)
-            path = search(self.graph, (self.scale * scores).numpy(), self.beam)
+            path = search(self.graph, self.weights.apply(scores.numpy(), self.log_priors), self.beam)
             if path is None:
                 yield Hypothesis(utterance.id, "", greedy=own)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from safetensors.torch import save_file
@@ -13,8 +13,8 @@ from pipelines.batches import extract, length_batches, pad
 from pipelines.e2e.augment import augment
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network, steps_of
-from pipelines.e2e.recognizer import NETWORK, SCALES, Tokens, front_end, greedy, score_all
-from pipelines.tuning import tune_scale
+from pipelines.e2e.recognizer import CANDIDATES, NETWORK, Tokens, front_end, greedy, score_all
+from pipelines.tuning import tune_weights
 from pipelines.words import open_graph, prepare_words
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import write_json
@@ -26,6 +26,7 @@ from speechbench.score import Counts, align, count
 from speechbench.seeds import generator_of, seed_of
 
 LOOK_EVERY = 5  # epochs between two looks at dev
+PRIOR_UTTERANCES = 200  # of train, over which the tokens' priors are averaged
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Item:
 
 
 def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
-    """Train into a run folder: network, language model, lexicon of spellings, and the acoustic scale chosen on dev.
+    """Train into a run folder: network, language model, lexicon of spellings, and the decoding weights chosen on dev.
 
     Args:
         run: A new run.
         config: How.
         manifest: With texts.
-        dev: With texts; the best epoch by WER and the acoustic scale are chosen on it.
+        dev: With texts; the best epoch by WER and the decoding weights are chosen on it.
         skipped: Takes the utterances whose audio cannot be used.
 
     Raises:
@@ -59,15 +60,17 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.topology.columns, config.encoder)
     _fit(run, config, network, tokens, items, dev_items)
-    save_file(network.state_dict(), run.path / NETWORK)
+    sample = items[:: max(1, len(items) // PRIOR_UTTERANCES)]
+    log_priors = torch.cat(score_all(network, [item.features for item in sample])).exp().mean(0).clamp_min(1e-6).log()
+    save_file({**network.state_dict(), "log_priors": log_priors}, run.path / NETWORK)
 
     graph = open_graph(run.path, tokens.topology, lexicon)
     scores = score_all(network, [item.features for item in dev_items])
     scored = [(item.utterance.words, s.numpy()) for item, s in zip(dev_items, scores, strict=True)]
-    scale, looks = tune_scale(graph, scored, SCALES, config.beam)
+    weights, looks = tune_weights(graph, scored, log_priors.numpy(), CANDIDATES, config.beam)
     for look in looks:
-        run.log(stage="scale", **look)
-    write_json(run.path / "decoding.json", {"acoustic_scale": scale, "beam": config.beam})
+        run.log(stage="decoding", **look)
+    write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
 
 
 def _load(manifest: Manifest, tokens: Tokens, config: E2eConfig, skipped: Skipped, label: str) -> list[Item]:

@@ -92,8 +92,3 @@ def _spread(path: Alignment, silent: list[int]) -> Alignment:
         result[start:end] = order[np.arange(end - start) * len(order) // (end - start)]
         start = end
     return result
-
-
-def network_scores(log_posteriors: Tensor, priors: NDArray[np.float32]) -> Tensor:
-    """Scaled likelihoods: log p(x|s) = log p(s|x) - log p(s) + a constant (Bourlard and Morgan 1994)."""
-    return log_posteriors - torch.from_numpy(priors).log()

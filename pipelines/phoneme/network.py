@@ -117,8 +117,7 @@ def _cut(values: Tensor, start: int, size: int) -> Tensor:
     return stretch
 
 
-def state_priors(alignments: list[NDArray[np.int64]], states: int) -> NDArray[np.float32]:
-    """The share of frames in each state, (S,), never 0."""
+def log_priors(alignments: list[NDArray[np.int64]], states: int) -> Tensor:
+    """The logarithm of the share of frames in each state, (S,), none of them empty."""
     counts = np.bincount(np.concatenate(alignments), minlength=states) + 1.0
-    priors: NDArray[np.float32] = (counts / counts.sum()).astype(np.float32)
-    return priors
+    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from pipelines.graph import Topology, units_on
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.gmm import Mixtures
 from pipelines.phoneme.network import TimeDelayNetwork
-from pipelines.tuning import search
+from pipelines.tuning import Weights, search
 from pipelines.words import open_graph, open_lexicon
 from speechbench.audio import Samples
 from speechbench.config import build
@@ -24,7 +25,9 @@ from speechbench.recognizer import Hypothesis
 from speechbench.run import Run
 
 MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
-SCALES = (0.15, 0.1, 0.2, 0.3, 0.07, 0.5)  # acoustic scales to try on dev; neighbouring frames tell much the same
+# Small scales, for neighbouring frames tell much the same; mixtures give p(sound | state) as it is, with no priors to divide by.
+CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.7, 0.4) for scale in (0.1, 0.15, 0.2, 0.07, 0.3))
+MIXTURE_CANDIDATES = tuple(Weights(scale, 0.0) for scale in (0.1, 0.07, 0.15, 0.05))
 
 
 def front_end(coefficients: int) -> Callable[[Samples], Tensor]:
@@ -34,10 +37,10 @@ def front_end(coefficients: int) -> Callable[[Samples], Tensor]:
 
 @dataclass(frozen=True)
 class Acoustic:
-    """An acoustic model: features (T, F) to log-likelihoods (T, S) of the topology's states, up to a constant."""
+    """An acoustic model: features (T, F) to scores (T, S) of the topology's states, and the log priors (S,) of the states."""
 
-    topology: Topology
     score: Callable[[Tensor], Tensor]
+    log_priors: Tensor
 
 
 class PipelineRecognizer:
@@ -50,27 +53,29 @@ class PipelineRecognizer:
         self.topology = Topology(units, units[0], 3)
         self.graph = open_graph(run.path, self.topology, open_lexicon(run.path))
         decoding = read_json(run.path / "decoding.json")
-        self.scale, self.beam = float(decoding["acoustic_scale"]), float(decoding["beam"])
+        self.beam = float(decoding["beam"])
+        self.weights = Weights(float(decoding["acoustic_scale"]), float(decoding["prior_weight"]))
         self.front_end = front_end(self.config.mfcc)
-        self.score = self._network(run) if self.config.acoustic == "network" else self._mixtures(run)
+        self.acoustic = self._network(run) if self.config.acoustic == "network" else self._mixtures(run)
 
     def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
         """The best words for each utterance, with their phonemes."""
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
-            path = search(self.graph, (self.scale * self.score(features)).numpy(), self.beam)
+            scores = self.weights.apply(self.acoustic.score(features).numpy(), self.acoustic.log_priors.numpy())
+            path = search(self.graph, scores, self.beam)
             if path is None:
                 yield Hypothesis(utterance.id, "")
                 continue
             phonemes = (unit for unit, _, _ in units_on(path.columns, self.topology) if unit != self.topology.separator)
             yield Hypothesis(utterance.id, " ".join(path.words), path.score, phonemes=" ".join(phonemes))
 
-    def _mixtures(self, run: Run) -> Callable[[Tensor], Tensor]:
-        return Mixtures(**load_file(run.path / MIXTURES)).log_likelihoods
+    def _mixtures(self, run: Run) -> Acoustic:
+        return Acoustic(Mixtures(**load_file(run.path / MIXTURES)).log_likelihoods, torch.zeros(self.topology.columns))
 
-    def _network(self, run: Run) -> Callable[[Tensor], Tensor]:
+    def _network(self, run: Run) -> Acoustic:
         state = load_file(run.path / NETWORK)
-        log_priors = state.pop("priors").log()
+        log_priors = state.pop("log_priors")
         network = TimeDelayNetwork(3 * self.config.mfcc, self.topology.columns, self.config.network)
         network.load_state_dict(state)
         network.eval()
-        return lambda features: network.log_posteriors(features) - log_priors
+        return Acoustic(network.log_posteriors, log_priors)

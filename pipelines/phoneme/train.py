@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.graph import Topology
 from pipelines.phoneme import gmm, network
-from pipelines.phoneme.align import Alignment, Corpus, flat_start, network_scores
+from pipelines.phoneme.align import Alignment, Corpus, flat_start
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import MIXTURES, NETWORK, SCALES, Acoustic, front_end
-from pipelines.tuning import tune_scale
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, Acoustic, front_end
+from pipelines.tuning import tune_weights
 from pipelines.words import open_graph, prepare_words
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.features import log_mel
@@ -31,13 +32,13 @@ STATES = 3  # per phoneme
 
 
 def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
-    """Train into a run folder: lexicon, language model, mixtures, network, and the acoustic scale chosen on dev.
+    """Train into a run folder: lexicon, language model, mixtures, network, and the decoding weights chosen on dev.
 
     Args:
         run: A new run.
         config: How.
         manifest: With texts.
-        dev: With texts; only the acoustic scale is chosen on it.
+        dev: With texts; only the decoding weights are chosen on it.
         skipped: Takes the utterances whose audio cannot be used.
 
     Raises:
@@ -52,19 +53,19 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     corpus, energies = _load(config, topology, lexicon, manifest, skipped)
     mixtures, alignments = _train_mixtures(run, config, corpus, energies)
     save_file(vars(mixtures), run.path / MIXTURES)
-    acoustic = Acoustic(topology, mixtures.log_likelihoods)
+    acoustic, candidates = Acoustic(mixtures.log_likelihoods, torch.zeros(topology.columns)), MIXTURE_CANDIDATES
     if config.acoustic == "network":
-        acoustic = _train_network(run, config, topology, corpus, alignments)
+        acoustic, candidates = _train_network(run, config, topology, corpus, alignments), CANDIDATES
 
     graph = open_graph(run.path, topology, lexicon)
     scored = [
         (utterance.words, acoustic.score(features).numpy())
         for utterance, features in extract(dev, front_end(config.mfcc), skipped, "features of dev")
     ]
-    scale, looks = tune_scale(graph, scored, SCALES, config.beam)
+    weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), candidates, config.beam)
     for look in looks:
-        run.log(stage="scale", **look)
-    write_json(run.path / "decoding.json", {"acoustic_scale": scale, "beam": config.beam})
+        run.log(stage="decoding", **look)
+    write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
 
 
 def _load(
@@ -118,13 +119,13 @@ def _train_network(
         generator = generator_of(config.seed, "chunks", round_number)
         for epoch, row in enumerate(network.fit(net, pairs, config.network, generator, f"network {round_number + 1}")):
             run.log(stage=f"network-{round_number + 1}", epoch=epoch + 1, **row)
-        priors = network.state_priors(alignments, topology.columns)
-        score = _scorer(net, priors)
+        acoustic = Acoustic(net.log_posteriors, network.log_priors(alignments, topology.columns))
         if round_number < config.network.realign:
-            alignments = corpus.align(score)
-    save_file({**net.state_dict(), "priors": torch.from_numpy(priors)}, run.path / NETWORK)
-    return Acoustic(topology, score)
+            alignments = corpus.align(partial(_likelihoods, acoustic))
+    save_file({**net.state_dict(), "log_priors": acoustic.log_priors}, run.path / NETWORK)
+    return acoustic
 
 
-def _scorer(net: network.TimeDelayNetwork, priors: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Callable[[Tensor], Tensor]:
-    return lambda features: network_scores(net.log_posteriors(features), priors)
+def _likelihoods(acoustic: Acoustic, features: Tensor) -> Tensor:
+    """Scaled likelihoods: log p(x|s) = log p(s|x) - log p(s) + a constant (Bourlard and Morgan 1994)."""
+    return acoustic.score(features) - acoustic.log_priors
