@@ -56,22 +56,30 @@ class Topology:
     def transducer(self, disambiguation: Iterable[int]) -> Fst:
         """The transducer from columns to units; disambiguation symbols of the lexicon are consumed here."""
         arcs = self._hmm() if self.states else self._ctc()
-        arcs += [f"0 0 {EPSILON} {symbol}" for symbol in disambiguation]
-        finals = ["0"] if self.states else [str(state) for state in range(len(self.units) + 1)]
-        fst = kaldifst.compile("\n".join(arcs + finals) + "\n")
+        between = self._between_units()
+        arcs += [f"{state} {state} {EPSILON} {symbol}" for symbol in disambiguation for state in between]
+        fst = kaldifst.compile("\n".join([*arcs, *map(str, between)]) + "\n")
         kaldifst.arcsort(fst, sort_type="olabel")
         return fst
 
+    def _between_units(self) -> list[int]:
+        """The transducer's states where a unit may end and another begin; state 0 is the start."""
+        return (
+            [0, *range(self.states, len(self.units) * self.states + 1, self.states)]
+            if self.states
+            else list(range(len(self.units) + 1))
+        )
+
     def _hmm(self) -> list[str]:
-        arcs, state = [], 1
+        # Each unit's last state leads straight to every unit's first: a hub between them would cost the search an empty step.
+        arcs = []
         for unit in range(len(self.units)):
-            labels = [unit * self.states + k + 1 for k in range(self.states)]
-            arcs.append(f"0 {state} {labels[0]} {unit + 1}")
-            for k, label in enumerate(labels):
-                arcs.append(f"{state} {state} {label} {EPSILON}")
-                last = k + 1 == self.states
-                arcs.append(f"{state} 0 {EPSILON} {EPSILON}" if last else f"{state} {state + 1} {labels[k + 1]} {EPSILON}")
-                state += 1
+            first = unit * self.states + 1  # both the transducer's state and its input label
+            arcs += [f"{before} {first} {first} {unit + 1}" for before in self._between_units()]
+            for state in range(first, first + self.states):
+                arcs.append(f"{state} {state} {state} {EPSILON}")
+                if state + 1 < first + self.states:
+                    arcs.append(f"{state} {state + 1} {state + 1} {EPSILON}")
         return arcs
 
     def _ctc(self) -> list[str]:
@@ -187,7 +195,7 @@ class Graph:
         kaldifst.arcsort(composed, sort_type="ilabel")
         return cls(kaldifst.StdVectorFst(kaldifst.compose(topology.transducer(disambiguation), composed)), words)
 
-    def decode(self, scores: NDArray[np.float32], beam: float = 16.0, max_active: int = 7000) -> BestPath | None:
+    def decode(self, scores: NDArray[np.float32], beam: float = 16.0, max_active: int = 2000) -> BestPath | None:
         """The best path for acoustic scores of shape (T, S); None where no path reaches the graph's end."""
         options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=max_active)
         decoder = kaldi_decoder.FasterDecoder(self.fst, options)

@@ -12,8 +12,8 @@ class EncoderConfig:
     """Convolution with batch norm, then bidirectional recurrence."""
 
     bands: int = 80  # of the log-mel features
-    channels: int = 256  # of each convolution
-    recurrent: int = 192  # units of each direction of each LSTM
+    channels: int = 192  # of each convolution
+    recurrent: int = 128  # units of each direction of each LSTM
     layers: int = 2  # LSTMs
     dropout: float = 0.1
 
@@ -33,8 +33,8 @@ class AugmentConfig:
 class TrainingConfig:
     """The optimiser and its schedule."""
 
-    epochs: int = 40
-    batch_seconds: float = 30.0  # of audio in a batch, padding counted
+    epochs: int = 30
+    batch_seconds: float = 16.0  # of audio in a batch, padding counted
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     warmup: float = 0.15  # share of the steps
     weight_decay: float = 0.01
@@ -50,4 +50,4 @@ class E2eConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
-    beam: float = 16.0  # of the search, in scaled log-likelihood
+    beam: float = 11.0  # of the search, in scaled log-likelihood

