@@ -26,7 +26,7 @@ from speechbench.run import Run
 
 MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
-CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.7, 0.4) for scale in (0.1, 0.15, 0.2, 0.07, 0.3))
+CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.6) for scale in (0.15, 0.1, 0.2, 0.3))
 MIXTURE_CANDIDATES = tuple(Weights(scale, 0.0) for scale in (0.1, 0.07, 0.15, 0.05))
 
 
