@@ -44,22 +44,21 @@ class Size:
     seconds: tuple[float, ...]  # of each step, measured on two cores
 
 
-SMALL_E2E = ("encoder.channels=192", "encoder.recurrent=128", "encoder.dropout=0.1", "training.batch_seconds=20")
 FULL = Size(
     36,
     30,
     32,
-    (*SMALL_E2E, "training.epochs=12"),
-    ("network.epochs=8", "gmm.gaussians=4", "gmm.iterations=2"),
-    (30, 5, 60, 100, 240, 150),
+    ("training.epochs=10", "training.batch_seconds=12"),
+    ("network.epochs=8", "network.realign=0", "gmm.gaussians=4", "gmm.iterations=2"),
+    (45, 3, 40, 180, 170, 80),
 )
 QUICK = Size(
     10,
     8,
     10,
-    (*SMALL_E2E, "training.epochs=10", "training.batch_seconds=10"),
+    ("training.epochs=10", "training.batch_seconds=8"),
     ("network.epochs=5", "gmm.gaussians=2", "gmm.iterations=2", "network.realign=0"),
-    (15, 5, 20, 25, 60, 40),
+    (20, 3, 20, 40, 45, 35),
 )
 
 

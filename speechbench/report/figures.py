@@ -152,7 +152,7 @@ def draw_systems(documents: Mapping[str, Mapping[str, Any]]) -> str:
         axes.set_xticks(range(len(names)), [LABELS[name] for name in names])
         axes.set(ylabel="word error rate, %", ylim=(0, None))
         axes.grid(axis="y", color=GREY, alpha=0.25)
-        axes.legend(frameon=False, ncols=5, fontsize=10, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        axes.legend(frameon=False, ncols=2, fontsize=10, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
         return _svg(figure)
 
 
