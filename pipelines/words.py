@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.graph import Graph, Topology
+from speechbench.config import check_bounds
 from speechbench.language_model import train_ngram, vocabulary
 from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
 
@@ -21,6 +22,9 @@ class LanguageModelConfig:
     order: int = 3  # of the n-gram
     text: Path | None = None  # sentences, one a line; without it, the texts of the training manifest
     arpa: Path | None = None  # a ready n-gram, which is then used as it is
+
+    def __post_init__(self) -> None:
+        check_bounds(self, order=(1, 9))
 
 
 def prepare_words(

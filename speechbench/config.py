@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -43,6 +44,37 @@ def build(kind: type[C], document: dict[str, Any], where: str) -> C:
     return typing.cast(C, _build(kind, document, where, ""))
 
 
+def files_named(config: Any) -> list[Path]:
+    """The files that a config names, its tables included.
+
+    Raises:
+        SpeechbenchError: One of them is missing.
+    """
+    found: list[Path] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Path):
+            if not value.is_file():
+                raise SpeechbenchError(f"{value}: no such file; the config key '{field.name}' names it")
+            found.append(value)
+        elif dataclasses.is_dataclass(value):
+            found += files_named(value)
+    return found
+
+
+def check_bounds(config: Any, **bounds: tuple[float, float]) -> None:
+    """Refuse numbers that lie outside their bounds, both ends included; for `__post_init__`.
+
+    Raises:
+        ValueError: Names the key; `build` adds where it stands.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if not (low <= value <= high and math.isfinite(value)):  # NaN is outside all bounds
+            expected = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise ValueError(f"'{name}' is {value:g}; expected {expected}")
+
+
 def _put(document: dict[str, Any], setting: str) -> None:
     key, found, text = setting.partition("=")
     if not found or not key:
@@ -69,7 +101,8 @@ def _build(kind: Any, document: dict[str, Any], where: str, table: str) -> Any:
     try:
         return kind(**values)
     except ValueError as error:
-        raise SpeechbenchError(f"{where}: {error}") from error
+        inside = f"[{table[:-1]}] " if table else ""
+        raise SpeechbenchError(f"{where}: {inside}{error}") from error
 
 
 def _convert(value: Any, hint: Any, where: str, key: str) -> Any:

@@ -70,6 +70,15 @@ def read_text(path: Path) -> str:
         raise SpeechbenchError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file, which end at line feeds alone: `str.splitlines` would also cut a text at U+2028.
+
+    Raises:
+        SpeechbenchError: As `read_text`.
+    """
+    return read_text(path).removesuffix("\n").split("\n")
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
@@ -80,9 +89,7 @@ MARKER = "speechbench.json"
 
 
 def claim(path: Path, overwrite: bool) -> None:
-    """Refuse an output file or folder that exists; with `overwrite`, remove it.
-
-    A folder is removed only if this tool made it, finished or not.
+    """Refuse an output folder that exists; with `overwrite`, remove it if this tool made it, finished or not.
 
     Raises:
         SpeechbenchError: The output exists and may not be overwritten.
@@ -91,12 +98,21 @@ def claim(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise SpeechbenchError(f"{path}: exists already; name another or add --overwrite")
-    if path.is_file():
-        path.unlink()
-    elif (path / MARKER).is_file():
-        shutil.rmtree(path)
-    else:
+    if not (path / MARKER).is_file():
         raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
+    shutil.rmtree(path)
+
+
+def claim_file(path: Path, overwrite: bool) -> None:
+    """Refuse an output file that exists; with `overwrite` it stays until `writing` replaces it.
+
+    Raises:
+        SpeechbenchError: The output exists, or is a folder.
+    """
+    if path.is_dir():
+        raise SpeechbenchError(f"{path}: is a folder; name a file")
+    if path.exists() and not overwrite:
+        raise SpeechbenchError(f"{path}: exists already; name another or add --overwrite")
 
 
 def keep_inputs(out: Path, inputs: Iterable[Path]) -> None:
@@ -139,4 +155,4 @@ def is_finished(path: Path, kind: str) -> bool:
     if not marker.is_file():
         return False
     facts = read_json(marker)
-    return facts.get("kind") == kind and facts.get("finished") is True
+    return isinstance(facts, dict) and facts.get("kind") == kind and facts.get("finished") is True

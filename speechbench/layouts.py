@@ -6,6 +6,7 @@ A corpus needs no code of its own: its card names one of `LAYOUTS` and the optio
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from speechbench.errors import SpeechbenchError, unknown_name
-from speechbench.files import read_json, read_text
+from speechbench.files import read_json, read_lines, read_text
 
 AUDIO_SUFFIXES = frozenset({".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav"})
 
@@ -68,7 +69,7 @@ class Table:
 
     def _rows(self, path: Path) -> Iterator[dict[str, str]]:
         rows = csv.DictReader(
-            read_text(path).splitlines(keepends=True),
+            io.StringIO(read_text(path)),
             delimiter="," if path.suffix == ".csv" else "\t",
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
         )
@@ -133,7 +134,7 @@ class LibriSpeech:
             split = path.parents[2].name
             if self.subsets and split not in self.subsets:
                 continue
-            for line in read_text(path).splitlines():
+            for line in read_lines(path):
                 name, _, text = line.partition(" ")
                 if name:
                     facts = {"text": text, "speaker": name.split("-")[0], "split": split}

@@ -13,7 +13,7 @@ from typing import Any
 
 from speechbench import audio
 from speechbench.errors import AudioError, SpeechbenchError, name_some
-from speechbench.files import read_text, write_json_lines
+from speechbench.files import read_lines, write_json_lines
 from speechbench.progress import say
 from speechbench.seeds import generator_of
 
@@ -163,7 +163,7 @@ def read(path: Path | str) -> Manifest:
     folder = str(path.parent.absolute())
     utterances: list[Utterance] = []
     faults: list[str] = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             try:
                 utterances.append(_parse(line, folder))
@@ -178,9 +178,20 @@ def read(path: Path | str) -> Manifest:
     return Manifest(tuple(utterances), path)
 
 
+def inputs(manifests: Iterable[Manifest]) -> set[Path]:
+    """What is read to use the manifests: their files and their audio's folders, for `files.keep_inputs`."""
+    read = set()
+    for manifest in manifests:
+        read |= {manifest.path} if manifest.path else set()
+        read |= {utterance.audio_filepath.parent for utterance in manifest}
+    return read
+
+
 def _parse(line: str, folder: str) -> Utterance:
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refuse)
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no character and cannot be written
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg})") from error
     if not isinstance(row, dict):
@@ -211,6 +222,10 @@ def _parse(line: str, folder: str) -> Utterance:
     )
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"not JSON ({constant} is no number); leave the key out")
+
+
 @dataclass
 class Skipped:
     """The utterances that a long run could not use, with the reason for each; never silent, never fatal alone."""
@@ -232,6 +247,8 @@ class Skipped:
         Raises:
             SpeechbenchError: None is left.
         """
+        if path is not None:
+            path.unlink(missing_ok=True)  # of an output that is now overwritten
         if not self.reasons:
             return
         first = next(iter(self.reasons.values()))

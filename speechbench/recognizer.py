@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from speechbench.errors import SpeechbenchError
-from speechbench.files import read_text, write_json_lines
+from speechbench.files import read_lines, write_json_lines
 from speechbench.manifest import Manifest, Skipped
 
 
@@ -50,7 +51,7 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
     """
     names = {field.name for field in dataclasses.fields(Hypothesis)}
     found: dict[str, Hypothesis] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -58,10 +59,20 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
         except json.JSONDecodeError as error:
             raise SpeechbenchError(f"{path}: line {number}: not JSON ({error.msg})") from error
         if not isinstance(row, dict) or not isinstance(row.get("id"), str) or not isinstance(row.get("text"), str):
-            raise SpeechbenchError(f"{path}: line {number}: expected an object with 'id' and 'text'")
+            raise SpeechbenchError(f"{path}: line {number}: expected an object with 'id' and 'text', both strings")
+        _check_optional(row, f"{path}: line {number}")
         if row["id"] in found:
             raise SpeechbenchError(f"{path}: line {number}: id '{row['id']}' occurs twice")
         found[row["id"]] = Hypothesis(**{key: value for key, value in row.items() if key in names})
     if not found:
         raise SpeechbenchError(f"{path}: holds no hypothesis")
     return found
+
+
+def _check_optional(row: dict[str, Any], where: str) -> None:
+    for key in ("greedy", "phonemes"):
+        if not isinstance(row.get(key, ""), str):
+            raise SpeechbenchError(f"{where}: '{key}' is {row[key]!r}; expected a string")
+    score = row.get("score", 0.0)
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        raise SpeechbenchError(f"{where}: 'score' is {score!r}; expected a number")

@@ -133,7 +133,7 @@ def score(
         missing: "error" refuses missing hypotheses, "deletions" counts all their words as deleted.
 
     Raises:
-        SpeechbenchError: No reference, missing or unknown ids, unknown unit or normalizer.
+        SpeechbenchError: No reference or none with a token, missing or unknown ids, unknown unit or normalizer.
     """
     for kind, name, known in (("unit", unit, TOKENIZERS), ("normalizer", normalizer, NORMALIZERS)):
         if name not in known:
@@ -152,10 +152,9 @@ def score(
             "decode again, or count them as deleted with --missing deletions"
         )
     normalize, tokenize = NORMALIZERS[normalizer], TOKENIZERS[unit]
+    tokens = {key: tokenize(normalize(text)) for key, text in references.items()}
+    if not any(tokens.values()):
+        raise SpeechbenchError(f"the references hold no {unit} after normalizer '{normalizer}'; there is no rate of nothing")
     return Score(
-        {
-            key: align(tokenize(normalize(text)), tokenize(normalize(hypotheses.get(key, ""))))
-            for key, text in references.items()
-        },
-        absent,
+        {key: align(reference, tokenize(normalize(hypotheses.get(key, "")))) for key, reference in tokens.items()}, absent
     )

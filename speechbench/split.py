@@ -88,7 +88,7 @@ def _validate(fractions: Mapping[str, float], only: Mapping[str, Sequence[str]])
     for name in (*fractions, *only):
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise SpeechbenchError(f"split '{name}' cannot name a file; use letters, digits, - and _")
-    if not fractions or min(fractions.values()) <= 0:
+    if not fractions or not all(share > 0 for share in fractions.values()):
         raise SpeechbenchError("every split needs a fraction above 0, for example --fractions train=.8,dev=.2")
     if abs(math.fsum(fractions.values()) - 1.0) > SUM_TOLERANCE:
         raise SpeechbenchError(f"the fractions sum to {math.fsum(fractions.values()):g}; they have to sum to 1")

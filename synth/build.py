@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbench import audio, files, jobs
+from speechbench import audio, files, jobs, manifest
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say, track
@@ -79,12 +79,14 @@ def build(
     Raises:
         SpeechbenchError: Bad input, an output that exists, warnings under `strict`, nothing that could be rendered.
     """
-    _keep_inputs(plan, out)
+    files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against])
     resume = resume and (out / SCENES).is_file()
     if not resume and not overwrite:
         files.claim(out, overwrite)
     skipped = Skipped()
-    bank = NoiseBank.load(plan.noise, skipped).listen(worker_count, skipped)
+    bank = NoiseBank.load(plan.noise, skipped)
+    files.keep_inputs(out, {Path(noise.audio_filepath).parent for noise in bank.recordings})
+    bank = bank.listen(worker_count, skipped)
     use = noise_budget.Use(bank)
     scenes = list(use.watch(scene.draw(plan.speech, bank, plan.recipe, plan.seed), _splits(plan.speech)))
     budget = _strictly(use.budget(plan.against), strict)
@@ -118,16 +120,6 @@ def _finish(
     (out / RENDERED).unlink()
     files.mark(out, "synth", seed=plan.seed, recipe=asdict(plan.recipe), utterances=len(facts), skipped=len(skipped.reasons))
     return budget
-
-
-def _keep_inputs(plan: Plan, out: Path) -> None:
-    """Refuse an output folder that holds what the build reads: --overwrite would delete it."""
-    whole = out.absolute().resolve()
-    inputs = {path for path in (plan.speech.path, *plan.noise, *plan.against) if path is not None}
-    inputs |= {utterance.audio_filepath.parent for utterance in plan.speech}
-    for path in sorted(inputs):
-        if path.absolute().resolve().is_relative_to(whole):
-            raise SpeechbenchError(f"{out}: holds {path}, which the build reads; name another folder with --out")
 
 
 def _splits(speech: Manifest) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from speechbench import config
 from speechbench.errors import unknown_name
 
 BUILT_IN = Path(__file__).parent / "recipes"
+MOST_SNR_DB = 90.0  # 16 bits span 96 dB
 Range = tuple[float, float]  # drawn uniformly between the two
 
 
@@ -43,6 +44,10 @@ class Recipe:
         for name, (low, high) in ranges.items():
             if not low <= high:
                 raise ValueError(f"'{name}' is {low} to {high}; expected the lower value first")
+        if not (self.snr_db[0] >= -MOST_SNR_DB and self.snr_db[1] <= MOST_SNR_DB):
+            raise ValueError(
+                f"'snr_db' lies between -{MOST_SNR_DB:g} and {MOST_SNR_DB:g} dB: beyond, 16 bits hold only one of the two"
+            )
         if self.level_dbfs[1] > -10:
             raise ValueError(f"'level_dbfs' goes up to {self.level_dbfs[1]}; above -10 dBFS speech clips")
         if not (0.0 <= self.noise <= 1.0 and 0.0 <= self.cabin.passenger <= 1.0):

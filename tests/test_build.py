@@ -117,7 +117,7 @@ def test_user_files_are_never_overwritten(plan, tmp_path):
     for overwrite in (False, True):
         with pytest.raises(SpeechbenchError):
             build.build(plan, tmp_path / "mine", overwrite=overwrite)
-    with pytest.raises(SpeechbenchError, match="which the build reads"):
+    with pytest.raises(SpeechbenchError, match="which is read to make it"):
         build.build(plan, tmp_path, overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
     build.build(plan, tmp_path / "out")

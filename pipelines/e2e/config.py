@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from pipelines.words import LanguageModelConfig
+from speechbench.config import check_bounds
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class EncoderConfig:
     layers: int = 2  # LSTMs
     dropout: float = 0.1
 
+    def __post_init__(self) -> None:
+        many = (1, math.inf)
+        check_bounds(self, bands=(1, 128), channels=many, recurrent=many, layers=many, dropout=(0, 0.95))
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -27,6 +33,11 @@ class AugmentConfig:
     frequency_width: int = 15  # bands, the most
     time_masks: int = 1
     time_width: int = 25  # frames, the most
+
+    def __post_init__(self) -> None:
+        any_number = (0, math.inf)
+        check_bounds(self, stretch=(0, 0.9), frequency_masks=any_number, frequency_width=any_number)
+        check_bounds(self, time_masks=any_number, time_width=any_number)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class TrainingConfig:
     weight_decay: float = 0.01
     gradient_norm: float = 5.0  # above it gradients are scaled down
 
+    def __post_init__(self) -> None:
+        check_bounds(self, epochs=(1, math.inf), batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1))
+        check_bounds(self, warmup=(0, 0.99), weight_decay=(0, 1), gradient_norm=(1e-6, math.inf))
+
 
 @dataclass(frozen=True)
 class E2eConfig:
@@ -51,3 +66,6 @@ class E2eConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     beam: float = 11.0  # of the search, in scaled log-likelihood
+
+    def __post_init__(self) -> None:
+        check_bounds(self, beam=(1, math.inf))

@@ -14,6 +14,7 @@ from pipelines.e2e.augment import augment
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network, steps_of
 from pipelines.e2e.recognizer import CANDIDATES, NETWORK, Tokens, front_end, greedy, score_all
+from pipelines.schedule import one_cycle
 from pipelines.tuning import tune_weights
 from pipelines.words import open_graph, prepare_words
 from speechbench.errors import SpeechbenchError, name_some
@@ -104,9 +105,7 @@ def _fit(run: Run, config: E2eConfig, network: Network, tokens: Tokens, items: l
         for epoch in range(settings.epochs)
     ]
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=sum(map(len, epochs)), pct_start=settings.warmup
-    )
+    schedule = one_cycle(optimizer, settings.learning_rate, sum(map(len, epochs)), settings.warmup)
     seconds = sum(len(item.features) for item in items) / 100
     best: tuple[float, dict[str, Tensor]] | None = None
     start = time.monotonic()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pipelines.words import LanguageModelConfig
+from speechbench.config import check_bounds
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,9 @@ class GmmConfig:
 
     gaussians: int = 8  # per HMM state, a power of 2
     iterations: int = 3  # alignments per doubling of the Gaussians
+
+    def __post_init__(self) -> None:
+        check_bounds(self, gaussians=(1, 1024), iterations=(1, math.inf))
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class NetworkConfig:
     weight_decay: float = 0.01
     realign: int = 1  # times that the network aligns the data itself and is trained again
 
+    def __post_init__(self) -> None:
+        many = (1, math.inf)
+        check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf))
+        check_bounds(self, batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1), weight_decay=(0, 1), realign=(0, math.inf))
+
 
 @dataclass(frozen=True)
 class PipelineConfig:
@@ -44,3 +54,6 @@ class PipelineConfig:
     gmm: GmmConfig = field(default_factory=GmmConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, mfcc=(1, 40), beam=(1, math.inf))

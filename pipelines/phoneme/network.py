@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.phoneme.config import NetworkConfig
+from pipelines.schedule import one_cycle
 from speechbench.progress import track
 
+WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
 
@@ -76,7 +78,7 @@ def fit(
     epochs = [_chunks([len(x) for x, _ in utterances], frames_per_chunk, generator) for _ in range(config.epochs)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = sum(-(-len(chunks) // chunks_per_batch) for chunks in epochs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.2)
+    schedule = one_cycle(optimizer, config.learning_rate, steps, WARMUP)
     history = []
     network.train()
     for chunks in track(epochs, label):

@@ -50,6 +50,7 @@ def prepare(
     speechbench prepare embedded --set utterances_per_speaker=10 --out embedded
     """  # noqa: D301
     from speechbench import cards, corpus, files
+    from speechbench.manifest import inputs
 
     if listing:
         rows = [_describe(cards.load(name)) for name in cards.names()]
@@ -72,7 +73,7 @@ def prepare(
         if settings:
             raise SpeechbenchError(f"{card.name}: is found, not made, and takes no --set; write a card of your own instead")
         reading = corpus.read(card, root, jobs)
-        files.keep_inputs(out, (utterance.audio_filepath.parent for utterance in reading.manifest))
+        files.keep_inputs(out, inputs([reading.manifest]))
         files.claim(out, overwrite)
         with files.making(out, "corpus"):
             corpus.write(out, card, reading)
@@ -197,7 +198,7 @@ def split(
     whole = manifest.read(manifest_path)
     held = _pair(hold_out, "--hold-out") if hold_out else None
     parts = splitting.split(whole, by, shares, seed, held, pinned)
-    files.keep_inputs(out, [manifest_path, *(utterance.audio_filepath.parent for utterance in whole)])
+    files.keep_inputs(out, manifest.inputs([whole]))
     files.claim(out, overwrite)
     with files.making(out, "split"):
         for name, part in parts.items():

@@ -77,7 +77,8 @@ def diagnose(
         raise click.UsageError("--versus compares two runs; give RUN.")
 
     from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
-    from speechbench.files import claim
+    from speechbench.files import claim, keep_inputs
+    from speechbench.manifest import inputs
 
     level = Human.best(human)
     if errors is not None:
@@ -87,7 +88,9 @@ def diagnose(
         manifests = _read_manifests(paths, run)
         if run is not None and "train" in manifests:
             manifests["train"] = manifests["train"].sample(train_most, seed)
-        if out is not None and out.exists() and not overwrite:
+        if out is not None:
+            keep_inputs(out, [*filter(None, (run, versus)), *inputs(manifests.values())])
+        if out is not None and not overwrite:
             claim(out, overwrite)  # refuse before the long work
         if run is not None:
             sets = _decode(run, manifests, missing)

@@ -53,6 +53,7 @@ def train(
     overrides = settings if seed is None else (*settings, f"seed={seed}")
     config = configs.load(chosen.config, config_path, overrides)
     manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
+    files.keep_inputs(out, [*manifest.inputs(manifests.values()), *configs.files_named(config)])
     files.claim(out, overwrite)
     skipped = manifest.Skipped()
     with files.making(out, "run"):
@@ -81,7 +82,8 @@ def decode(run_path: Path, data_path: Path, out: Path, overwrite: bool) -> None:
 
     run = Run.open(run_path)
     data = manifest.read(data_path)
-    files.claim(out, overwrite)
+    files.keep_inputs(out, [run_path, *manifest.inputs([data])])
+    files.claim_file(out, overwrite)
     _transcribe(run, data, out)
     click.echo(out)
 

@@ -1,0 +1,22 @@
+"""The learning rate over a training: warmed up, then lowered along a cosine."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+
+def one_cycle(optimizer: Optimizer, highest: float, steps: int, warmup: float) -> LRScheduler:
+    """A schedule to be stepped after each batch.
+
+    Args:
+        optimizer: Whose learning rate is set.
+        highest: The rate at the end of the warm-up.
+        steps: Batches in all.
+        warmup: Share of the steps, below 1.
+
+    Source: Smith and Topin 2018, as in torch.
+    """
+    # torch divides by (the warm-up's steps - 1): a warm-up of just one step is left out, which starts at the highest rate.
+    share = warmup if warmup * steps != 1 else warmup / 2
+    return OneCycleLR(optimizer, highest, total_steps=steps, pct_start=share)
