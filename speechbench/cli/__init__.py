@@ -49,8 +49,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("speechbench: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
     except OSError as error:  # of an output: what is read is checked where it is read
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"speechbench: {place}{error.strerror or error}; check the path, its rights and the space left", err=True)
