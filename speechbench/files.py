@@ -88,8 +88,8 @@ def sha256(path: Path) -> str:
 MARKER = "speechbench.json"
 
 
-def claim(path: Path, overwrite: bool) -> None:
-    """Refuse an output folder that exists; with `overwrite`, remove it if this tool made it, finished or not.
+def check_claim(path: Path, overwrite: bool) -> None:
+    """Refuse an output folder that exists, unless it is to be overwritten and this tool made it, finished or not.
 
     Raises:
         SpeechbenchError: The output exists and may not be overwritten.
@@ -100,7 +100,17 @@ def claim(path: Path, overwrite: bool) -> None:
         raise SpeechbenchError(f"{path}: exists already; name another or add --overwrite")
     if not (path / MARKER).is_file():
         raise SpeechbenchError(f"{path}: is not a folder that speechbench made; it is left alone, name another")
-    shutil.rmtree(path)
+
+
+def claim(path: Path, overwrite: bool) -> None:
+    """Remove an output folder that may be overwritten; `check_claim` is for before a long work, this for after it.
+
+    Raises:
+        SpeechbenchError: As `check_claim`.
+    """
+    check_claim(path, overwrite)
+    if (path / MARKER).is_file():
+        shutil.rmtree(path)
 
 
 def claim_file(path: Path, overwrite: bool) -> None:

@@ -81,8 +81,8 @@ def build(
     """
     files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against])
     resume = resume and (out / SCENES).is_file()
-    if not resume and not overwrite:
-        files.claim(out, overwrite)
+    if not resume:
+        files.check_claim(out, overwrite)
     skipped = Skipped()
     bank = NoiseBank.load(plan.noise, skipped)
     files.keep_inputs(out, {Path(noise.audio_filepath).parent for noise in bank.recordings})

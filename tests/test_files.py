@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -77,6 +78,8 @@ def test_a_folder_of_ours_is_claimed_with_overwrite_alone(tmp_path, finished):
     with pytest.raises(SpeechbenchError, match=r"out: exists already; .* add --overwrite"):
         files.claim(folder, overwrite=False)
     assert (folder / "a.txt").exists()
+    files.check_claim(folder, overwrite=True)
+    assert folder.exists()
     files.claim(folder, overwrite=True)
     assert not folder.exists()
 
@@ -87,9 +90,9 @@ def test_what_the_user_made_is_never_claimed(tmp_path):
     (folder / "thesis.txt").write_text("x")
     file.write_text("x")
     for path in (folder, file):
-        for overwrite in (False, True):
-            with pytest.raises(SpeechbenchError, match="exists already" if not overwrite else "left alone"):
-                files.claim(path, overwrite)
+        for overwrite, refuse in itertools.product((False, True), (files.claim, files.check_claim)):
+            with pytest.raises(SpeechbenchError, match="left alone" if overwrite else "exists already"):
+                refuse(path, overwrite)
     assert (folder / "thesis.txt").exists() and file.exists()
 
 

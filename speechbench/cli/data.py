@@ -59,8 +59,7 @@ def prepare(
     if corpus_name is None or out is None:
         raise click.UsageError("name a corpus and --out, or ask for --list")
     card = cards.load(corpus_name)
-    if not overwrite:
-        files.claim(out, overwrite)
+    files.check_claim(out, overwrite)
     if card.generator:
         if root is not None:
             raise SpeechbenchError(f"{card.name}: is made, not found; leave --root out")

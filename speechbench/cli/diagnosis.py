@@ -77,7 +77,7 @@ def diagnose(
         raise click.UsageError("--versus compares two runs; give RUN.")
 
     from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
-    from speechbench.files import claim, keep_inputs
+    from speechbench.files import check_claim, keep_inputs
     from speechbench.manifest import inputs
 
     level = Human.best(human)
@@ -90,8 +90,7 @@ def diagnose(
             manifests["train"] = manifests["train"].sample(train_most, seed)
         if out is not None:
             keep_inputs(out, [*filter(None, (run, versus)), *inputs(manifests.values())])
-        if out is not None and not overwrite:
-            claim(out, overwrite)  # refuse before the long work
+            check_claim(out, overwrite)
         if run is not None:
             sets = _decode(run, manifests, missing)
             older = _decode(versus, manifests, missing) if versus else None
