@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.graph import Graph, Topology
-from speechbench.language_model import train_ngram, vocabulary
+from speechbench.language_model import read_arpa, train_ngram
 from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
 
-ARPA, LEXICON, WORD_NUMBERS = "language_model.arpa", "lexicon.txt", "words.txt"
+ARPA, LEXICON = "language_model.arpa", "lexicon.txt"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def prepare_words(
     else:
         sentences = config.text.read_text(encoding="utf-8").splitlines() if config.text else texts
         train_ngram(sentences, folder / ARPA, config.order)
-    words = set(vocabulary(folder / ARPA)) | {word for text in texts for word in text.split()}
+    words = set(read_arpa(folder / ARPA).words) | {word for text in texts for word in text.split()}
     lexicon = find(sorted(words))
     write_lexicon(folder / LEXICON, lexicon)
     return lexicon
@@ -50,7 +50,7 @@ def prepare_words(
 
 def open_graph(folder: Path, topology: Topology, lexicon: Lexicon) -> Graph:
     """The decoding graph of a run folder."""
-    return Graph.build(topology, lexicon, folder / ARPA, folder / WORD_NUMBERS)
+    return Graph.build(topology, lexicon, folder / ARPA)
 
 
 def open_lexicon(folder: Path) -> Lexicon:
