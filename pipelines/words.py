@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.graph import Graph, Topology
+from speechbench.files import read_text, write_text
 from speechbench.language_model import read_arpa, train_ngram
 from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
 
@@ -36,11 +36,14 @@ def prepare_words(
 
     Returns:
         The lexicon of the language model's words and the texts' words.
+
+    Raises:
+        SpeechbenchError: A file of the config is missing or not what it should be; a word that `find` does not know.
     """
     if config.arpa is not None:
-        shutil.copyfile(config.arpa, folder / ARPA)
+        write_text(folder / ARPA, read_text(config.arpa))
     else:
-        sentences = config.text.read_text(encoding="utf-8").splitlines() if config.text else texts
+        sentences = read_text(config.text).splitlines() if config.text else texts
         train_ngram(sentences, folder / ARPA, config.order)
     words = set(read_arpa(folder / ARPA).words) | {word for text in texts for word in text.split()}
     lexicon = find(sorted(words))
