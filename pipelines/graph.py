@@ -236,7 +236,7 @@ class Aligner:
 
 
 def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:
-    """The units on an HMM path with their first and last-but-one frame: (unit, start, end)."""
+    """The units on an HMM path with their first frame and the one behind their last: (unit, start, end)."""
     columns, last = list(path), topology.states - 1
     start = 0
     for t in range(1, len(columns) + 1):

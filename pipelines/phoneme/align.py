@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,8 @@ from speechbench.lexicon import Lexicon
 Alignment = NDArray[np.int64]  # (T,), HMM states
 
 ACOUSTIC_SCALE = 0.1  # frames overlap and depend on each other: at full weight each word's choice would be far too sure
-BEAM, WIDE_BEAM = 20.0, 2000.0
+BEAM = 20.0
+NO_LIMIT = 2**31 - 1  # on states: the ends of a long sentence would be given up while all paths look alike
 
 
 class Corpus:
@@ -32,7 +34,7 @@ class Corpus:
     def add(self, utterance_id: str, features: Tensor, words: list[str]) -> bool:
         """Take one utterance; False where its text cannot fit into its frames."""
         graph = self.aligner.graph(words)
-        if graph.decode(np.zeros((len(features), self.states), np.float32), WIDE_BEAM) is None:
+        if graph.decode(np.zeros((len(features), self.states), np.float32), math.inf, NO_LIMIT) is None:
             return False
         self.ids.append(utterance_id)
         self.features.append(features)
@@ -57,8 +59,8 @@ class Corpus:
 
 def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:
     """The best path through a sentence's graph, searched narrowly, then as widely as needed."""
-    path = graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, WIDE_BEAM)
-    assert path is not None, "a graph with a path at equal scores has one at any scores and an open beam"
+    path = graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, math.inf, NO_LIMIT)
+    assert path is not None, "a graph with a path at equal scores has one at any finite scores and an open beam"
     return path.columns
 
 
