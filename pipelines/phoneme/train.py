@@ -46,7 +46,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     """
     texts = [utterance.text or "" for utterance in manifest]
     lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
-    phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p})
+    phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
     write_json(run.path / "units.json", list(topology.units))
 
