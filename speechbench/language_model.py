@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from kaldingram.train import NgramCounts
 
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_text, write_text
@@ -22,16 +19,25 @@ Ngram = tuple[str, ...]
 BEGIN, END = "<s>", "</s>"
 RESERVED = frozenset({BEGIN, END, "<eps>", "#0"})  # the last two: nothing, and the back-off arc, in transducers
 UNKNOWN = frozenset({"<unk>", "<UNK>"})  # what many tools write for all other words; nobody can say it
-NEVER = 1e-99  # the probability that ARPA files write for none
+NEVER = -99.0  # log10 of no probability, in ARPA files
 
-# Kneser-Ney's discount n1 / (n1 + 2 n2) is 1 when no n-gram occurs twice, which would leave seen n-grams no probability.
-MOST_DISCOUNT = 0.9
+# Without n-grams that occur once, or twice, the discount n1 / (n1 + 2 n2) is 0, which would leave unseen words nothing, or
+# 1, which would take all from seen ones.
+LEAST_DISCOUNT, MOST_DISCOUNT = 0.1, 0.9
+
+Counts = Counter[Ngram]
+Entries = dict[Ngram, tuple[float, float]]  # log10 of the probability, log10 of the back-off weight
 
 
 def train_ngram(texts: Iterable[str], path: Path, order: int = 3) -> None:
-    """Estimate a back-off n-gram with Kneser-Ney smoothing from sentences and write it as ARPA.
+    """Estimate an n-gram with interpolated Kneser-Ney smoothing from sentences and write it as ARPA.
 
-    Source: Kneser and Ney 1995, as in SRILM's `ngram-count -ukndiscount`; n1 and n2 are counts of counts.
+    P(w | h) = (c(hw) - d) / c(h) + d n(h) / c(h) P(w | h without its first word)
+
+    with n(h) the number of different words after h, and d the order's discount, so that the sum over all words is 1 without
+    more ado. c counts, below the highest order, not occurrences but different words before.
+
+    Source: Kneser and Ney 1995; interpolated as in Chen and Goodman 1999, section 2.7, with one discount per order.
 
     Raises:
         SpeechbenchError: There is no text, a word of it is reserved, or the order is below 1.
@@ -43,47 +49,65 @@ def train_ngram(texts: Iterable[str], path: Path, order: int = 3) -> None:
         raise SpeechbenchError("there is no text to estimate a language model from")
     if reserved := RESERVED & {word for words in sentences for word in words}:
         raise SpeechbenchError(f"the language model's text holds reserved words: {name_some(sorted(reserved))}; remove them")
-    counts = NgramCounts(order)
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-        for words in sentences:
-            counts.add_raw_counts_from_line(" ".join(words))
-        if order == 1:  # nobody says the beginning of a sentence; higher orders count the words before, of which it has none
-            unigrams = counts.counts[0][()]
-            unigrams.total_count -= unigrams.word_to_count[BEGIN]
-            unigrams.word_to_count[BEGIN] = 0
-        counts.cal_discounting_constants()
-        counts.d = [min(discount, MOST_DISCOUNT) for discount in counts.d]
-        counts.cal_f()
-        complete = _settle_complete(counts)
-        counts.cal_bow()
-        for history in complete:
-            counts.counts[len(history) - 1][history[:-1]].word_to_bow[history[-1]] = NEVER
-        arpa = io.StringIO()
-        counts.print_as_arpa(fout=arpa)
-    write_text(path, arpa.getvalue())
+    entries: list[Entries] = []
+    for counts in _count(sentences, order):
+        entries.append(_smooth(counts, entries))
+    write_text(path, _arpa(entries))
 
 
-def _settle_complete(counts: NgramCounts) -> list[Ngram]:
-    """Give the words after a history that every word has followed all of its probability; returns those histories.
+def _count(sentences: Iterable[list[str]], order: int) -> list[Counts]:
+    """The counts c of each order, the lowest first."""
+    occurrences: list[Counts] = [Counter() for _ in range(order)]
+    for sentence in sentences:
+        words = [BEGIN, *map(sys.intern, sentence), END]
+        for size, counter in enumerate(occurrences, start=1):
+            counter.update(tuple(words[i : i + size]) for i in range(len(words) - size + 1))
+    counts = [occurrences[-1]]
+    for lower, higher in zip(occurrences[-2::-1], occurrences[:0:-1], strict=True):
+        counts.append(Counter(ngram[1:] for ngram in higher))
+        counts[-1].update({ngram: n for ngram, n in lower.items() if ngram[0] == BEGIN})  # no word stands before it
+    del counts[-1][(BEGIN,)]  # nobody says it
+    return counts[::-1]
 
-    Nothing is left to back off to, so that the back-off weight, 1 - sum of the discounted probabilities over 1 - sum of the
-    lower order's, would be a division by zero, or by the rounding error of a sum that should be 1.
-    """
-    complete = []
-    for lower, higher in zip(counts.counts, counts.counts[1:], strict=False):
-        for history, seen in higher.items():
-            if math.fsum(lower[history[1:]].word_to_f[word] for word in seen.word_to_count) > 1.0 - 1e-9:
-                total = math.fsum(seen.word_to_f.values())
-                seen.word_to_f = {word: share / total for word, share in seen.word_to_f.items()}
-                complete.append(history)
-    return complete
+
+def _smooth(counts: Counts, lower: list[Entries]) -> Entries:
+    """The probabilities of one order, given those of the orders below, whose back-off weights are set here."""
+    of_counts = Counter(counts.values())
+    once, twice = of_counts[1], of_counts[2]
+    discount = min(max(once / max(1, once + 2 * twice), LEAST_DISCOUNT), MOST_DISCOUNT) if lower else 0.0
+    total: Counts = Counter()
+    followers: Counts = Counter()
+    for ngram, n in counts.items():
+        total[ngram[:-1]] += n
+        followers[ngram[:-1]] += 1
+    if lower:
+        for history, different in followers.items():
+            log10, _ = lower[-1].get(history, (NEVER, 0.0))  # only the sentence's beginning has no probability
+            lower[-1][history] = log10, math.log10(discount * different / total[history])
+    entries: Entries = {}
+    for ngram, n in counts.items():
+        probability = (n - discount) / total[ngram[:-1]]
+        if lower:
+            probability += 10.0 ** (lower[-1][ngram[:-1]][1] + lower[-1][ngram[1:]][0])
+        entries[ngram] = math.log10(probability), 0.0
+    return entries
+
+
+def _arpa(entries: list[Entries]) -> str:
+    lines = ["\\data\\", *(f"ngram {order}={len(ngrams)}" for order, ngrams in enumerate(entries, start=1))]
+    for order, ngrams in enumerate(entries, start=1):
+        lines += ["", f"\\{order}-grams:"]
+        for ngram, (log10, backoff) in sorted(ngrams.items()):
+            weight = f"\t{backoff:.7f}" if order < len(entries) and ngram[-1] != END else ""
+            lines.append(f"{log10:.7f}\t{' '.join(ngram)}{weight}")
+    return "\n".join([*lines, "", "\\end\\", ""])
 
 
 @dataclass(frozen=True)
 class LanguageModel:
     """A back-off n-gram model."""
 
-    entries: list[dict[Ngram, tuple[float, float]]]  # by order - 1: log10 of probability and of back-off weight
+    entries: list[Entries]  # by order - 1
 
     @cached_property
     def words(self) -> list[str]:
@@ -108,7 +132,7 @@ def read_arpa(path: Path) -> LanguageModel:
         SpeechbenchError: Missing file, bad lines with their numbers, an n-gram count other than announced, no end.
     """
     announced: dict[int, int] = {}
-    entries: list[dict[Ngram, tuple[float, float]]] = []
+    entries: list[Entries] = []
     started = ended = False
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         fields, stripped = line.split(), line.strip()
@@ -133,9 +157,7 @@ def read_arpa(path: Path) -> LanguageModel:
     return LanguageModel(entries)
 
 
-def _check(
-    path: Path, announced: dict[int, int], entries: list[dict[Ngram, tuple[float, float]]], started: bool, ended: bool
-) -> None:
+def _check(path: Path, announced: dict[int, int], entries: list[Entries], started: bool, ended: bool) -> None:
     if not started or not announced:
         raise SpeechbenchError(f"{path}: holds no \\data\\ section; expected an ARPA language model")
     held = {order: len(entries[order - 1]) if order <= len(entries) else 0 for order in announced}
