@@ -1,3 +1,6 @@
+import dataclasses
+import importlib
+
 import pytest
 
 from pipelines.modes import MODES, mode_of
@@ -10,7 +13,7 @@ def test_a_mode_has_a_config_a_training_and_a_recogniser(name):
     mode = mode_of(name)
     assert load(mode.config, None, ["seed=3"]).seed == 3
     assert callable(mode.train)
-    module = __import__(f"{mode.package}.recognizer", fromlist=[mode.recognizer_name])
+    module = importlib.import_module(f"{mode.package}.recognizer")
     assert callable(getattr(module, mode.recognizer_name).transcribe)
 
 
@@ -21,8 +24,6 @@ def test_an_unknown_mode_answers_with_the_known_ones():
 
 @pytest.mark.parametrize("name", MODES)
 def test_a_config_comes_back_from_its_document(name):
-    import dataclasses
-
     config = load(mode_of(name).config, None, ["language_model.text=texts.txt", "beam=12"])
     document = dataclasses.asdict(config)
     document["language_model"]["text"] = str(document["language_model"]["text"])  # as JSON keeps it

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from speechbench import audio
+from speechbench.cli import speechbench as command_line
 from speechbench.lexicon import pronounce
 from speechbench.manifest import Manifest, Utterance
 
 RATE = audio.SAMPLING_RATE
-WORDS = ("cat", "dog", "fish", "milk", "zebra", "hello")
+WORDS = ("cat", "dog", "fish", "milk", "zebra", "yellow")
 FIRST = (300, 500, 750, 1050, 1450)  # Hz
 SECOND = (1900, 2500, 3250, 4200, 5400)
 
@@ -48,3 +49,40 @@ def make_corpus(folder: Path, name: str, utterances: int, by: str, seed: int = 0
         rows.append(Utterance(path.stem, path, samples.size / RATE, text=" ".join(words)))
     Manifest(tuple(rows)).write(folder / f"{name}.jsonl")
     return folder / f"{name}.jsonl"
+
+
+def run(*arguments: object) -> None:
+    """The command line, in this process; an error of the user's is raised."""
+    command_line.main([str(argument) for argument in arguments], standalone_mode=False)
+
+
+def train(mode: str, manifest: Path, dev: Path, out: Path, *settings: str) -> Path:
+    """A run with small settings."""
+    sets = [part for setting in (*SMALL[mode], *settings) for part in ("--set", setting)]
+    run("train", "--mode", mode, "--train", manifest, "--dev", dev, "--out", out, *sets)
+    return out
+
+
+SMALL = {
+    "pipeline": (
+        "mfcc=13",
+        "gmm.gaussians=2",
+        "gmm.iterations=2",
+        "network.width=48",
+        "network.layers=2",
+        "network.epochs=4",
+        "network.batch_seconds=4.0",
+    ),
+    "e2e": (
+        "encoder.bands=40",
+        "encoder.channels=48",
+        "encoder.recurrent=48",
+        "encoder.layers=1",
+        "encoder.dropout=0.0",
+        "augment.frequency_width=4",
+        "augment.time_width=4",
+        "training.epochs=10",
+        "training.batch_seconds=8.0",
+        "training.learning_rate=5e-3",
+    ),
+}
