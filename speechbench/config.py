@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -41,6 +42,19 @@ def load(kind: type[C], path: Path | None = None, settings: Sequence[str] = ()) 
 def build(kind: type[C], document: dict[str, Any], where: str) -> C:
     """A frozen dataclass from a TOML or JSON document; `where` names its origin in errors."""
     return typing.cast(C, _build(kind, document, where, ""))
+
+
+def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Refuse values outside [lowest, highest]; a config calls it in `__post_init__`.
+
+    Raises:
+        ValueError: Names the key; `load` and `build` say where it was set.
+    """
+    for name, (lowest, highest) in ranges.items():
+        value = getattr(config, name)
+        if not lowest <= value <= highest:
+            expected = f"{lowest} or more" if highest == math.inf else f"{lowest} to {highest}"
+            raise ValueError(f"'{name}' is {value}; expected {expected}")
 
 
 def _put(document: dict[str, Any], setting: str) -> None:

@@ -28,3 +28,23 @@ def test_a_config_comes_back_from_its_document(name):
     document = dataclasses.asdict(config)
     document["language_model"]["text"] = str(document["language_model"]["text"])  # as JSON keeps it
     assert build(mode_of(name).config, document, "test") == config
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "message"),
+    [
+        ("e2e", "training.epochs=0", "'epochs' is 0; expected 1 or more"),
+        ("e2e", "training.warmup=1.0", "'warmup' is 1.0; expected 0 to 0.99"),
+        ("e2e", "encoder.layers=0", "'layers' is 0; expected 1 or more"),
+        ("e2e", "augment.stretch=1.5", "'stretch' is 1.5; expected 0 to 0.9"),
+        ("e2e", "beam=nan", "'beam' is nan; expected 0.1 or more"),
+        ("e2e", "language_model.order=0", "'order' is 0; expected 1 to 9"),
+        ("pipeline", "network.chunk=0.02", "'chunk' is 0.02; expected 0.03 or more"),
+        ("pipeline", "network.realign=-1", "'realign' is -1; expected 0 or more"),
+        ("pipeline", "gmm.gaussians=0", "'gaussians' is 0; expected 1 to 1024"),
+        ("pipeline", "mfcc=41", "'mfcc' is 41; expected 1 to 40"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, setting, message):
+    with pytest.raises(SpeechbenchError, match=f"--set: {message}"):
+        load(mode_of(name).config, None, [setting])

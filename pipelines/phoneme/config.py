@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from pipelines.words import LanguageModelConfig
+from speechbench.config import check_ranges
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,9 @@ class GmmConfig:
 
     gaussians: int = 8  # per HMM state, a power of 2
     iterations: int = 3  # alignments per doubling of the Gaussians
+
+    def __post_init__(self) -> None:
+        check_ranges(self, gaussians=(1, 1024), iterations=(1, inf))
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,10 @@ class NetworkConfig:
     weight_decay: float = 0.01
     realign: int = 1  # times that the network aligns the data itself and is trained again
 
+    def __post_init__(self) -> None:
+        check_ranges(self, width=(1, inf), layers=(1, inf), dropout=(0, 0.99), epochs=(1, inf), realign=(0, inf))
+        check_ranges(self, chunk=(0.03, inf), batch_seconds=(0.1, inf), learning_rate=(1e-9, 1), weight_decay=(0, 1))
+
 
 @dataclass(frozen=True)
 class PipelineConfig:
@@ -44,3 +53,6 @@ class PipelineConfig:
     gmm: GmmConfig = field(default_factory=GmmConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, mfcc=(1, 40), beam=(0.1, inf))
