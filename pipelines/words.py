@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.graph import Graph, Topology
+from speechbench.config import check_ranges
 from speechbench.files import read_text, write_text
-from speechbench.language_model import read_arpa, train_ngram
+from speechbench.language_model import measure, read_arpa, train_ngram
 from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
+from speechbench.manifest import Manifest
+from speechbench.progress import say
+from speechbench.run import Run
 
 ARPA, LEXICON = "language_model.arpa", "lexicon.txt"
 
@@ -21,6 +25,9 @@ class LanguageModelConfig:
     order: int = 3  # of the n-gram
     text: Path | None = None  # sentences, one a line; without it, the texts of the training manifest
     arpa: Path | None = None  # a ready n-gram, which is then used as it is
+
+    def __post_init__(self) -> None:
+        check_ranges(self, order=(1, 9))
 
 
 def prepare_words(
@@ -49,6 +56,13 @@ def prepare_words(
     lexicon = find(sorted(words))
     write_lexicon(folder / LEXICON, lexicon)
     return lexicon
+
+
+def report_language_model(run: Run, dev: Manifest) -> None:
+    """Log how well the language model expects the texts of dev; words outside it can never be heard."""
+    seen = measure(run.path / ARPA, [utterance.text or "" for utterance in dev])
+    run.log(stage="language_model", dev_perplexity=round(seen.perplexity, 3), dev_words=seen.words, dev_oov=seen.oov)
+    say(f"language model: perplexity of dev {seen.perplexity:.1f}, {seen.oov} of {seen.words} words outside it")
 
 
 def open_graph(folder: Path, topology: Topology, lexicon: Lexicon) -> Graph:

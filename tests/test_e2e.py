@@ -114,6 +114,9 @@ def test_words_of_dev_that_training_never_met_are_errors_and_nothing_else(sets, 
     made = train("e2e", sets[0], dev, tmp_path / "run", "training.epochs=1")
     words = {look["dev_words"] for look in Run.open(made).metrics() if look["stage"] == "decoding"}
     assert words == {sum(len(utterance.words) for utterance in manifest.read(dev))}
+    (language,) = [row for row in Run.open(made).metrics() if row["stage"] == "language_model"]
+    assert (language["dev_oov"], language["dev_words"]) == (2, *words)
+    assert 1 < language["dev_perplexity"] < 2 * len(WORDS)
 
 
 def test_utterances_that_cannot_be_used_are_listed(sets, tmp_path):

@@ -15,7 +15,7 @@ from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network, steps_of
 from pipelines.e2e.recognizer import CANDIDATES, NETWORK, Tokens, front_end, greedy, score_all
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
-from pipelines.words import open_graph, prepare_words
+from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.files import write_json
 from speechbench.lexicon import spell
@@ -52,6 +52,7 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
         SpeechbenchError: No utterance is left.
     """
     lexicon = prepare_words(run.path, config.language_model, [u.text or "" for u in manifest], spell)
+    report_language_model(run, dev)
     tokens = Tokens.of(lexicon)
     write_json(run.path / "units.json", list(tokens.units))
     items = _fitting(manifest, _load(manifest, tokens, config, skipped, "features of train"), skipped)

@@ -17,7 +17,7 @@ from pipelines.phoneme.align import Alignment, Corpus, flat_start
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, Acoustic, front_end
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
-from pipelines.words import open_graph, prepare_words
+from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.features import log_mel
 from speechbench.files import write_json
@@ -47,6 +47,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     """
     texts = [utterance.text or "" for utterance in manifest]
     lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
+    report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
     write_json(run.path / "units.json", list(topology.units))
