@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,14 @@ def test_planted_states_are_learnt():
     unseen = planted(4, seed=9)
     right = [(network.log_posteriors(frames).argmax(1) == states).float().mean() for frames, states in unseen]
     assert sum(right) / len(right) > 0.9
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 10])
+def test_few_updates(epochs):
+    """One batch an epoch: with five, the warm-up is one step long."""
+    config = replace(SMALL, epochs=epochs, batch_seconds=1000.0)
+    history = fit(TimeDelayNetwork(FEATURES, STATES, config), planted(4), config, np.random.default_rng(0), "test")
+    assert len(history) == epochs
 
 
 def test_same_seed_same_weights():

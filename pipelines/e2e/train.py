@@ -110,8 +110,9 @@ def _fit(run: Run, config: E2eConfig, network: Network, tokens: Tokens, items: l
         for epoch in range(settings.epochs)
     ]
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    # A warm-up of exactly one step would make OneCycleLR divide by zero.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=sum(map(len, epochs)), pct_start=settings.warmup
+        optimizer, settings.learning_rate, total_steps=sum(map(len, epochs)), pct_start=settings.warmup + 1e-6
     )
     seconds = sum(len(item.features) for item in items) / 100
     best: tuple[float, dict[str, Tensor]] | None = None

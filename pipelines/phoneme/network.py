@@ -76,7 +76,8 @@ def fit(
     epochs = [_chunks([len(x) for x, _ in utterances], frames_per_chunk, generator) for _ in range(config.epochs)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = sum(-(-len(chunks) // chunks_per_batch) for chunks in epochs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.2)
+    # Not 0.2: a warm-up of exactly one step would make OneCycleLR divide by zero.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.200001)
     history = []
     network.train()
     for chunks in track(epochs, label):

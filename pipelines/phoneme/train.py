@@ -15,7 +15,7 @@ from pipelines.graph import Topology
 from pipelines.phoneme import gmm, network
 from pipelines.phoneme.align import Alignment, Corpus, flat_start
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, Acoustic, front_end
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, STATES, Acoustic, front_end
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench.errors import AudioError, SpeechbenchError
@@ -28,7 +28,6 @@ from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
 
 SILENCE = "SIL"
-STATES = 3  # per phoneme
 SCORED_FRAMES = 20_000  # whose likelihood is reported
 
 
