@@ -9,28 +9,24 @@ Source: Mohri, Pereira and Riley 2002 (transducers for recognition); Miao et al.
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kaldi_decoder  # before kaldifst: the other order can deadlock
 import kaldifst
-import kaldilm
 import numpy as np
 from numpy.typing import NDArray
 
 from speechbench.errors import SpeechbenchError, name_some
-from speechbench.files import writing
-from speechbench.language_model import vocabulary
+from speechbench.language_model import BEGIN, END, LanguageModel, Ngram, read_arpa
 from speechbench.lexicon import Lexicon
 
 Fst = Any  # kaldifst has no types
 EPSILON = 0
 BACKOFF = "#0"
+LN_10 = math.log(10.0)
 
 
 @dataclass(frozen=True)
@@ -128,21 +124,39 @@ def _lexicon_transducer(topology: Topology, lexicon: Lexicon, words: dict[str, i
 
 
 def _number_words(words: Iterable[str]) -> dict[str, int]:
-    return {word: number for number, word in enumerate(["<eps>", *sorted(words), BACKOFF, "<s>", "</s>"])}
+    return {word: number for number, word in enumerate(["<eps>", *sorted(words), BACKOFF])}
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the log lines of C++ code, which go straight to file descriptor 2, off the screen."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as sink:  # noqa: PTH123
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _grammar(model: LanguageModel, words: dict[str, int]) -> Fst:
+    """The language model as a transducer whose states are histories; back-off is an arc with a label of its own.
+
+    Source: Allauzen, Mohri and Roark 2003, with the back-off arcs as epsilons ("#0" until the search).
+    """
+    continued = {ngram[:-1] for ngrams in model.entries for ngram in ngrams}
+    weighted = {ngram for ngrams in model.entries[:-1] for ngram, (_, backoff) in ngrams.items() if backoff}
+    histories = continued | weighted
+    start = (BEGIN,) if (BEGIN,) in histories else ()
+    states = {history: number for number, history in enumerate([start, *sorted(histories - {start})])}
+
+    def longest(history: Ngram) -> int:
+        while history not in states:
+            history = history[1:]
+        return states[history]
+
+    finals, arcs = [], []
+    for history, state in states.items():
+        if history:
+            backoff = model.entries[len(history) - 1].get(history, (0.0, 0.0))[1]
+            arcs.append((state, longest(history[1:]), words[BACKOFF], EPSILON, -backoff * LN_10))
+    for ngrams in model.entries:
+        for ngram, (log10, _) in ngrams.items():
+            state, word = states[ngram[:-1]], ngram[-1]
+            if word == END:
+                finals.append((state, -log10 * LN_10))
+            elif word in words:
+                arcs.append((state, longest(ngram), words[word], words[word], -log10 * LN_10))
+    # Sorted, for the first line is the start's.
+    return kaldifst.compile("".join(" ".join(map(str, line)) + "\n" for line in [*sorted(arcs), *finals]))
 
 
 @dataclass(frozen=True)
@@ -162,30 +176,24 @@ class Graph:
         self.words = {number: word for word, number in words.items()}
 
     @classmethod
-    def build(cls, topology: Topology, lexicon: Lexicon, arpa: Path, cache: Path) -> Graph:
+    def build(cls, topology: Topology, lexicon: Lexicon, arpa: Path) -> Graph:
         """The graph over a lexicon and an ARPA language model.
 
         Args:
             topology: Of the acoustic scores.
             lexicon: Pronunciations of at least the language model's words.
             arpa: The language model.
-            cache: Where the word numbers are written, which kaldilm wants as a file.
 
         Raises:
-            SpeechbenchError: A word of the language model has no pronunciation.
+            SpeechbenchError: The file is no language model; a word of it has no pronunciation.
         """
-        known = vocabulary(arpa)
+        model = read_arpa(arpa)
+        known = model.words
         bare = [word for word in known if word not in lexicon]
         if bare:
             raise SpeechbenchError(f"{arpa}: {len(bare)} words have no pronunciation: {name_some(bare)}")
         words = _number_words(known)
-        with writing(cache) as aside:
-            aside.write_text("".join(f"{word} {number}\n" for word, number in words.items()), encoding="utf-8")
-        with _quiet():
-            text = kaldilm.arpa2fst(
-                input_arpa=str(arpa), disambig_symbol=BACKOFF, read_symbol_table=str(cache), max_arpa_warnings=0
-            )
-        grammar = kaldifst.compile(text)
+        grammar = _grammar(model, words)
         kaldifst.arcsort(grammar, sort_type="ilabel")
         lexicon_fst, disambiguation = _lexicon_transducer(topology, {w: lexicon[w] for w in known}, words, ambiguous=False)
         composed = kaldifst.StdVectorFst(kaldifst.compose(lexicon_fst, grammar))
@@ -228,7 +236,7 @@ class Aligner:
 
 
 def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:
-    """The units on an HMM path with their first and last-but-one frame: (unit, start, end)."""
+    """The units on an HMM path with their first frame and the one behind their last: (unit, start, end)."""
     columns, last = list(path), topology.states - 1
     start = 0
     for t in range(1, len(columns) + 1):

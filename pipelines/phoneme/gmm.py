@@ -27,7 +27,7 @@ class Mixtures:
     @classmethod
     def flat(cls, states: int, frames: Tensor) -> Mixtures:
         """One Gaussian per state, all equal to the global one."""
-        mean, variance = frames.mean(0), frames.var(0)
+        mean, variance = frames.mean(0), frames.var(0, correction=0).clamp_min(VARIANCE_FLOOR)
         return cls(torch.ones(states, 1), mean.repeat(states, 1, 1), variance.repeat(states, 1, 1))
 
     def log_likelihoods(self, frames: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from speechbench.recognizer import Hypothesis
 from speechbench.run import Run
 
 MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
+STATES = 3  # per phoneme
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
 CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.6) for scale in (0.15, 0.1, 0.2, 0.3))
 MIXTURE_CANDIDATES = tuple(Weights(scale, 0.0) for scale in (0.1, 0.07, 0.15, 0.05))
@@ -50,7 +51,7 @@ class PipelineRecognizer:
         config = {key: value for key, value in run.config.items() if key != "mode"}
         self.config = build(PipelineConfig, config, str(run.path / "config.json"))
         units = tuple(read_json(run.path / "units.json"))
-        self.topology = Topology(units, units[0], 3)
+        self.topology = Topology(units, units[0], STATES)
         self.graph = open_graph(run.path, self.topology, open_lexicon(run.path))
         decoding = read_json(run.path / "decoding.json")
         self.beam = float(decoding["beam"])

@@ -15,10 +15,10 @@ from pipelines.graph import Topology
 from pipelines.phoneme import gmm, network
 from pipelines.phoneme.align import Alignment, Corpus, flat_start
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, Acoustic, front_end
-from pipelines.tuning import tune_weights
-from pipelines.words import open_graph, prepare_words
-from speechbench.errors import SpeechbenchError, name_some
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, STATES, Acoustic, front_end
+from pipelines.tuning import MOST_UTTERANCES, tune_weights
+from pipelines.words import open_graph, prepare_words, report_language_model
+from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.features import log_mel
 from speechbench.files import write_json
 from speechbench.lexicon import Lexicon, pronounce
@@ -28,7 +28,7 @@ from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
 
 SILENCE = "SIL"
-STATES = 3  # per phoneme
+SCORED_FRAMES = 20_000  # whose likelihood is reported
 
 
 def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
@@ -39,18 +39,23 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         config: How.
         manifest: With texts.
         dev: With texts; only the decoding weights are chosen on it.
-        skipped: Takes the utterances whose audio cannot be used.
+        skipped: Takes the utterances whose audio cannot be used or is too short for the text.
 
     Raises:
         SpeechbenchError: A word without pronunciation; no utterance is left.
     """
     texts = [utterance.text or "" for utterance in manifest]
     lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
-    phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p})
+    report_language_model(run, dev)
+    phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
     write_json(run.path / "units.json", list(topology.units))
 
     corpus, energies = _load(config, topology, lexicon, manifest, skipped)
+    chosen = dev.sample(MOST_UTTERANCES, config.seed)
+    heard = list(extract(chosen, front_end(config.mfcc), skipped, "features of dev"))
+    if not heard:
+        raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
     mixtures, alignments = _train_mixtures(run, config, corpus, energies)
     save_file(vars(mixtures), run.path / MIXTURES)
     acoustic, candidates = Acoustic(mixtures.log_likelihoods, torch.zeros(topology.columns)), MIXTURE_CANDIDATES
@@ -58,10 +63,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         acoustic, candidates = _train_network(run, config, topology, corpus, alignments), CANDIDATES
 
     graph = open_graph(run.path, topology, lexicon)
-    scored = [
-        (utterance.words, acoustic.score(features).numpy())
-        for utterance, features in extract(dev, front_end(config.mfcc), skipped, "features of dev")
-    ]
+    scored = [(utterance.words, acoustic.score(features).numpy()) for utterance, features in heard]
     weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), candidates, config.beam)
     for look in looks:
         run.log(stage="decoding", **look)
@@ -71,7 +73,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
 def _load(
     config: PipelineConfig, topology: Topology, lexicon: Lexicon, manifest: Manifest, skipped: Skipped
 ) -> tuple[Corpus, list[Tensor]]:
-    corpus, energies, short = Corpus(topology, lexicon), [], []
+    corpus, energies = Corpus(topology, lexicon), []
     mfcc = front_end(config.mfcc)
     for utterance, (features, energy) in extract(
         manifest, lambda samples: (mfcc(samples), log_mel(samples, 40).logsumexp(1)), skipped, "features of train"
@@ -79,9 +81,7 @@ def _load(
         if corpus.add(utterance.id, features, utterance.words):
             energies.append(energy)
         else:
-            short.append(utterance.id)
-    if short:
-        say(f"left out {len(short)} utterances whose text does not fit into their frames: {name_some(short)}")
+            skipped.add(utterance.id, AudioError(f"{len(features)} frames are too few for the phonemes of '{utterance.text}'"))
     if not corpus.ids:
         raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
     return corpus, energies
@@ -100,7 +100,8 @@ def _train_mixtures(
         return torch.from_numpy(np.concatenate(last))
 
     def report(gaussians: int, current: gmm.Mixtures, states: Tensor) -> None:
-        score = float(current.log_likelihoods(frames[::10]).gather(1, states[::10, None]).mean())
+        step = max(1, len(frames) // SCORED_FRAMES)
+        score = float(current.log_likelihoods(frames[::step]).gather(1, states[::step, None]).mean())
         run.log(stage="gmm", gaussians=gaussians, log_likelihood=round(score, 4))
         say(f"mixtures: {gaussians} Gaussians per state, log-likelihood per frame {score:.3f}")
 

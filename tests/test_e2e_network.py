@@ -1,0 +1,122 @@
+import pytest
+import torch
+from torch import nn
+
+from pipelines.e2e.config import EncoderConfig
+from pipelines.e2e.network import Bidirectional, MaskedBatchNorm, Network, steps_of
+
+SMALL = EncoderConfig(bands=6, channels=8, recurrent=5, layers=2, dropout=0.0)
+TOKENS = 9
+
+
+def make_network():
+    torch.manual_seed(0)
+    network = Network(TOKENS, SMALL)
+    for module in network.modules():  # as after training: averages and scales that are not 0 and 1
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 2.0)
+            nn.init.normal_(module.bias, std=0.5)
+    return network
+
+
+def batch_of(*lengths, padding=0.0, to=None):
+    utterances = [torch.randn(length, SMALL.bands, generator=torch.Generator().manual_seed(length)) for length in lengths]
+    padded = torch.full((len(lengths), to or max(lengths), SMALL.bands), padding)
+    for row, utterance in zip(padded, utterances, strict=True):
+        row[: len(utterance)] = utterance
+    return padded, torch.tensor(lengths)
+
+
+def test_steps_of_is_the_length_that_comes_out():
+    network = make_network().eval()
+    lengths = torch.arange(1, 201)
+    with torch.inference_mode():
+        real = [network(torch.zeros(1, int(length), SMALL.bands), length[None])[0].shape[1] for length in lengths]
+        _, told = network(torch.zeros(200, 200, SMALL.bands), lengths)
+    assert steps_of(lengths).tolist() == real == told.tolist()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 17, 60])
+def test_padding_changes_nothing_in_use(length):
+    network = make_network().eval()
+    with torch.inference_mode():
+        alone, (steps,) = network(*batch_of(length))
+        beside, both = network(*batch_of(length, 83))
+    assert alone.shape == (1, steps, TOKENS)
+    assert both[0] == steps
+    torch.testing.assert_close(beside[0, :steps], alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_scores_are_log_probabilities():
+    scores, _ = make_network().eval()(*batch_of(30, 41))
+    torch.testing.assert_close(scores.exp().sum(-1), torch.ones(scores.shape[:2]))
+
+
+def test_padding_changes_nothing_in_training():
+    """More padding behind the same utterances gives the same scores, batch-norm averages and gradients."""
+    results = []
+    for to in (None, 90):
+        network = make_network().train()
+        scores, steps = network(*batch_of(21, 40, to=to))
+        valid = torch.cat([row[:count] for row, count in zip(scores, steps.tolist(), strict=True)])
+        valid.square().mean().backward()
+        averages = {name: value for name, value in network.named_buffers() if "running" in name}
+        results.append((valid, averages, {name: value.grad for name, value in network.named_parameters()}))
+    (tight, tight_averages, tight_gradients), (loose, loose_averages, loose_gradients) = results
+    torch.testing.assert_close(loose, tight, atol=1e-5, rtol=1e-4)
+    for name, value in tight_averages.items():
+        torch.testing.assert_close(loose_averages[name], value, atol=1e-6, rtol=1e-4, msg=name)
+    for name, value in tight_gradients.items():
+        torch.testing.assert_close(loose_gradients[name], value, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_batch_norm_is_over_the_frames_that_are_no_padding():
+    values, mask = torch.randn(3, 10, 4) * 3 + 1, torch.arange(10) < torch.tensor([[10], [4], [7]])
+    norm, plain = MaskedBatchNorm(4), nn.BatchNorm1d(4)
+    result = norm(values.masked_fill(~mask.unsqueeze(2), 1e6), mask)
+    kept = values[mask]
+    torch.testing.assert_close(result[mask], plain(kept))
+    assert result[~mask].abs().max() == 0
+    torch.testing.assert_close(norm.running_mean, 0.1 * kept.mean(0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * kept.var(0))
+
+
+def copied(ours: Bidirectional) -> nn.LSTM:
+    theirs = nn.LSTM(ours.onward.input_size, ours.onward.hidden_size, batch_first=True, bidirectional=True)
+    state = dict(ours.onward.state_dict())
+    state |= {f"{name}_reverse": value for name, value in ours.backward_.state_dict().items()}
+    theirs.load_state_dict(state)
+    return theirs
+
+
+def test_bidirectional_is_torchs_with_packed_sequences():
+    torch.manual_seed(1)
+    ours = Bidirectional(4, 6)
+    values, lengths = torch.randn(4, 12, 4), torch.tensor([12, 1, 7, 11])
+    packed = nn.utils.rnn.pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = nn.utils.rnn.pad_packed_sequence(copied(ours)(packed)[0], batch_first=True)
+    for mine, oracle, length in zip(ours(values, lengths), expected, lengths.tolist(), strict=True):
+        torch.testing.assert_close(mine[:length], oracle[:length], atol=1e-6, rtol=1e-5)
+
+
+def test_bidirectional_does_not_see_padding():
+    ours, lengths = Bidirectional(4, 6), torch.tensor([5, 9])
+    values = torch.randn(2, 9, 4)
+    other = values.clone()
+    other[0, 5:] = 1e3
+    torch.testing.assert_close(ours(values, lengths)[0, :5], ours(other, lengths)[0, :5])
+
+
+@pytest.mark.parametrize("words", [1, 3, 30])
+def test_gradients_are_finite_where_a_text_is_longer_than_its_steps(words):
+    network = make_network().train()
+    scores, steps = network(*batch_of(24, 33))  # 6 and 9 steps
+    targets, sizes = torch.tensor([1, 2] * words + [3]), torch.tensor([2 * words, 1])
+    loss = nn.functional.ctc_loss(scores.transpose(0, 1), targets, steps, sizes, reduction="none", zero_infinity=True)
+    (loss / sizes).mean().backward()
+    assert torch.isfinite(loss).all()
+    assert (loss[0] == 0) == (2 * words > 6)
+    for name, parameter in network.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name

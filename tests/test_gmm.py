@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from pipelines.phoneme import gmm
+from pipelines.phoneme.gmm import Mixtures
+
+
+def random_mixtures(states, gaussians, features, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.ones(gaussians), states)
+    shape = (states, gaussians, features)
+    parts = (weights, rng.normal(0, 3, shape), rng.uniform(0.2, 2, shape))
+    return Mixtures(*(torch.tensor(part, dtype=torch.float32) for part in parts))
+
+
+def draw(mixtures, frames, seed=0):
+    """Frames and their states, drawn from the mixtures."""
+    rng = np.random.default_rng(seed)
+    states = rng.integers(0, len(mixtures.weights), frames)
+    picked = [
+        rng.choice(mixtures.weights.shape[1], p=(w := mixtures.weights[s].numpy().astype(float)) / w.sum()) for s in states
+    ]
+    means, variances = mixtures.means[states, picked].numpy(), mixtures.variances[states, picked].numpy()
+    return torch.tensor(rng.normal(means, np.sqrt(variances)), dtype=torch.float32), torch.from_numpy(states)
+
+
+def mean_likelihood(mixtures, frames, states):
+    return float(mixtures.log_likelihoods(frames).gather(1, states[:, None]).mean())
+
+
+def test_log_likelihoods_against_scipy():
+    mixtures, frames = random_mixtures(3, 4, 5), np.random.default_rng(1).normal(0, 3, (20, 5))
+    oracle = [
+        logsumexp(
+            [
+                math.log(weight) + multivariate_normal(mean, np.diag(variance)).logpdf(frames)
+                for weight, mean, variance in zip(
+                    *(part[state].numpy().astype(float) for part in vars(mixtures).values()), strict=True
+                )
+            ],
+            axis=0,
+        )
+        for state in range(3)
+    ]
+    found = mixtures.log_likelihoods(torch.tensor(frames, dtype=torch.float32))
+    np.testing.assert_allclose(found.numpy(), np.transpose(oracle), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_em_raises_the_likelihood(seed):
+    frames, states = draw(random_mixtures(3, 4, 4, seed), 3000, seed)
+    mixtures = Mixtures.flat(3, frames).update(frames, states).split().split()
+    raised = 0
+    for _ in range(8):
+        before, mixtures = mixtures, mixtures.update(frames, states)
+        if torch.equal(before.weights > 0, mixtures.weights > 0):  # dropping a Gaussian costs a little
+            gain = mean_likelihood(mixtures, frames, states) - mean_likelihood(before, frames, states)
+            assert gain >= -1e-4
+            raised += gain > 1e-3
+    assert raised >= 3
+
+
+def test_planted_mixtures_are_found():
+    planted = Mixtures(
+        torch.tensor([[0.3, 0.7], [0.5, 0.5]]),
+        torch.tensor([[[-4.0, 0.0], [4.0, 1.0]], [[0.0, -5.0], [0.0, 5.0]]]),
+        torch.tensor([[[1.0, 0.5], [0.3, 1.0]], [[0.6, 0.6], [1.2, 0.8]]]),
+    )
+    frames, states = draw(planted, 8000)
+    found, _ = gmm.train(Mixtures.flat(2, frames).update(frames, states), frames, lambda _: states, 2, 12, lambda *_: None)
+    for state, axis in ((0, 0), (1, 1)):
+        order = found.means[state, :, axis].argsort()
+        torch.testing.assert_close(found.means[state][order], planted.means[state], atol=0.1, rtol=0)
+        torch.testing.assert_close(found.variances[state][order], planted.variances[state], atol=0.1, rtol=0)
+        torch.testing.assert_close(found.weights[state][order], planted.weights[state], atol=0.03, rtol=0)
+
+
+def test_update_of_one_gaussian_is_mean_and_variance():
+    frames, states = draw(random_mixtures(2, 3, 3), 500)
+    found = Mixtures.flat(2, frames).update(frames, states)
+    for state in range(2):
+        own = frames[states == state]
+        torch.testing.assert_close(found.means[state, 0], own.mean(0), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.variances[state, 0], own.var(0, correction=0), atol=1e-3, rtol=1e-3)
+
+
+def test_weights_sum_to_1():
+    frames, states = draw(random_mixtures(2, 8, 3), 300)
+    mixtures = Mixtures.flat(2, frames).update(frames, states)
+    for _ in range(4):
+        mixtures = mixtures.split().update(frames, states).update(frames, states)
+        torch.testing.assert_close(mixtures.weights.sum(1), torch.ones(2))
+        assert torch.isfinite(mixtures.log_likelihoods(frames)).all()
+
+
+def test_a_state_without_frames_stays_as_it_is():
+    frames, states = draw(random_mixtures(2, 2, 3), 400)
+    flat = Mixtures.flat(4, frames)  # states 2 and 3 are never met
+    found = flat.update(frames, states).split().update(frames, states)
+    torch.testing.assert_close(found.means[2:].mean(1), flat.means[2:, 0])
+    assert torch.isfinite(found.log_likelihoods(frames)).all()
+
+
+def test_frames_that_are_all_alike_stay_finite():
+    frames, states = torch.full((50, 3), 2.5), torch.zeros(50, dtype=torch.long)
+    mixtures = Mixtures.flat(2, frames).update(frames, states).split().update(frames, states)
+    assert torch.isfinite(mixtures.log_likelihoods(frames)).all()
+
+
+def test_a_gaussian_without_frames_is_dropped():
+    frames, states = draw(random_mixtures(1, 1, 2), 200)
+    far = Mixtures(torch.tensor([[0.5, 0.5]]), torch.tensor([[[0.0, 0.0], [90.0, 90.0]]]), torch.ones(1, 2, 2))
+    found = far.update(frames, states)
+    assert found.weights.tolist() == [[1.0, 0.0]]
+    later = found.split().update(frames, states)
+    assert torch.isfinite(later.log_likelihoods(frames)).all()
+    assert mean_likelihood(later, frames, states) >= mean_likelihood(found, frames, states) - 0.05
+
+
+def test_split_keeps_the_likelihood_nearly_the_same():
+    frames, states = draw(random_mixtures(3, 2, 4), 2000)
+    mixtures = Mixtures.flat(3, frames).update(frames, states)
+    split = mixtures.split()
+    assert split.weights.shape == (3, 2)
+    assert mean_likelihood(split, frames, states) == pytest.approx(mean_likelihood(mixtures, frames, states), abs=0.15)
+
+
+def test_train_doubles_up_to_what_was_asked():
+    frames, states = draw(random_mixtures(2, 4, 2), 800)
+    seen = []
+
+    def report(gaussians, mixtures, aligned):
+        seen.append((gaussians, mean_likelihood(mixtures, frames, aligned)))
+
+    found, last = gmm.train(Mixtures.flat(2, frames), frames, lambda _: states, 4, 2, report)
+    assert [gaussians for gaussians, _ in seen] == [1, 1, 2, 2, 4, 4]
+    assert seen[-1][1] > seen[0][1]
+    assert found.weights.shape == (2, 4)
+    assert last is states

@@ -1,0 +1,280 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_scores import AGAINST, ctc_columns, hmm_columns, plant
+
+from pipelines.graph import Aligner, Graph, Topology, units_on
+from speechbench.errors import SpeechbenchError
+from speechbench.language_model import read_arpa, train_ngram
+from speechbench.lexicon import spell
+
+PHONES = {
+    "tea": (("T", "IY"),),
+    "tee": (("T", "IY"),),  # sounds like tea
+    "team": (("T", "IY", "M"),),  # tea is its prefix
+    "teamy": (("T", "IY", "M", "IY"),),
+    "mate": (("M", "EY", "T"),),
+    "eat": (("IY", "T"),),
+    "tomato": (("T", "EY", "M"), ("T", "IY", "M", "T")),  # two pronunciations
+}
+TEXTS = ["tea eat", "tee mate", "teamy eat tea", "team mate eat", "mate", "tomato tea", "eat tomato", "tea tea", "team"]
+HMM = Topology(("SIL", "EY", "IY", "M", "T"), "SIL", 3)
+SPELLED = spell(["hello", "he", "hell", "low", "aa", "a", "yellow"])
+CTC = Topology((" ", *sorted({c for word in SPELLED for c in word})), " ", 0)
+SPELLED_TEXTS = ["hello yellow", "he a aa", "aa a a", "hell low", "low hello he", "yellow", "a hell he"]
+
+
+@pytest.fixture(scope="module")
+def hmm(tmp_path_factory):
+    arpa = tmp_path_factory.mktemp("hmm") / "lm.arpa"
+    train_ngram(TEXTS, arpa)
+    return Graph.build(HMM, PHONES, arpa), read_arpa(arpa)
+
+
+@pytest.fixture(scope="module")
+def ctc(tmp_path_factory):
+    arpa = tmp_path_factory.mktemp("ctc") / "lm.arpa"
+    train_ngram(SPELLED_TEXTS, arpa)
+    return Graph.build(CTC, SPELLED, arpa), read_arpa(arpa)
+
+
+def hmm_scores(words, separated=False, frames=1):
+    units = ["SIL"] if separated else []
+    for word in words:
+        units += [*PHONES[word][0], *(["SIL"] if separated else [])]
+    return plant(hmm_columns(HMM, units, frames), HMM.columns)
+
+
+def ctc_scores(words, separator=" ", frames=1):
+    return plant(ctc_columns(CTC, list(separator.join(words)), frames), CTC.columns)
+
+
+def language_score(model, words):
+    """Natural log of P(words and the sentence's end)."""
+    whole = [*words, "</s>"]
+    return math.log(10) * sum(model.log10(("<s>", *whole[:position]), word) for position, word in enumerate(whole))
+
+
+HEARD = [word for word in PHONES if word != "tee"]  # nothing but the language model tells tea from tee
+
+
+@given(st.lists(st.sampled_from(HEARD), min_size=1, max_size=5), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_planted_words_are_heard_through_hmms(hmm, words, frames):
+    path = hmm[0].decode(60 * hmm_scores(words, separated=True, frames=frames), beam=2000.0)
+    assert ["tea" if word == "tee" else word for word in path.words] == words
+
+
+@given(st.lists(st.sampled_from(sorted(SPELLED)), min_size=1, max_size=5), st.integers(1, 3), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_planted_words_are_heard_through_ctc(ctc, words, frames, blanks):
+    columns = ctc_columns(CTC, list(" ".join(words)), frames, blanks)
+    path = ctc[0].decode(60 * plant(columns, CTC.columns), beam=2000.0)
+    assert path.words == words
+    assert path.columns.tolist() == columns
+
+
+@given(st.lists(st.sampled_from(HEARD), min_size=1, max_size=4), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_score_is_acoustics_and_language_model_and_separators(hmm, words, separated):
+    graph, model = hmm
+    scores = 5 * hmm_scores(words, separated)
+    path = graph.decode(scores, beam=2000.0)
+    acoustic = scores[np.arange(len(scores)), path.columns].sum()
+    choices = (len(path.words) + 1) * math.log(0.5)  # a separator or none, before, between and after the words
+    assert path.score == pytest.approx(acoustic + language_score(model, path.words) + choices, abs=0.01)
+
+
+def test_score_of_ctc_by_hand(ctc):
+    graph, model = ctc
+    path = graph.decode(ctc_scores(["he", "a"]))
+    assert path.words == ["he", "a"]
+    assert path.score == pytest.approx(language_score(model, ["he", "a"]) + 3 * math.log(0.5), abs=0.01)
+
+
+def test_search_finds_the_best_of_all_sentences(tmp_path):
+    """Against trying every sentence and every path of a tiny task, with random scores."""
+    train_ngram(["a b", "b", "a"], tmp_path / "lm.arpa", 2)
+    lexicon, topology = {"a": (("A",),), "b": (("B",),)}, Topology(("-", "A", "B"), "-", 1)
+    graph, model = Graph.build(topology, lexicon, tmp_path / "lm.arpa"), read_arpa(tmp_path / "lm.arpa")
+    for seed in range(10):
+        scores = np.random.default_rng(seed).normal(0, 2, (4, 3)).astype(np.float32)
+        best = (-math.inf, None)
+        for path in np.ndindex(*(3,) * 4):
+            acoustic = scores[np.arange(4), list(path)].sum()
+            for words in _readings(path):
+                score = acoustic + language_score(model, words) + (len(words) + 1) * math.log(0.5)
+                best = max(best, (score, words))
+        found = graph.decode(scores, beam=1000.0)
+        assert found.words == best[1]
+        assert found.score == pytest.approx(best[0], abs=0.01)
+
+
+def _readings(path):
+    """All word sequences that a path of one-state units can stand for: a run may be one word or several alike."""
+    readings = [[]]
+    for position, unit in enumerate(path):
+        last = path[position - 1] if position else None
+        if unit == 0:
+            if last != 0 or position == 0:
+                continue
+        elif unit == last:
+            readings = readings + [[*reading, "-ab"[unit]] for reading in readings]
+        else:
+            readings = [[*reading, "-ab"[unit]] for reading in readings]
+    return readings
+
+
+def test_homophones_are_told_apart_by_the_language_model(hmm):
+    graph, model = hmm
+    for words in (["tea", "eat"], ["tee", "mate"], ["tea", "tea"]):
+        path = graph.decode(10 * hmm_scores(words))
+        rival = ["tee" if word == "tea" else "tea" if word == "tee" else word for word in words]
+        assert language_score(model, words) > language_score(model, rival)
+        assert path.words == words
+
+
+def test_a_word_that_begins_another(hmm):
+    for words in (["team", "mate"], ["teamy"], ["tee", "mate"], ["team"], ["tea"]):
+        assert hmm[0].decode(60 * hmm_scores(words, separated=True), beam=2000.0).words == words
+
+
+def test_both_pronunciations_are_heard(hmm):
+    for pronunciation in PHONES["tomato"]:
+        columns = hmm_columns(HMM, ["SIL", *pronunciation, "SIL"])
+        assert hmm[0].decode(60 * plant(columns, HMM.columns), beam=2000.0).words == ["tomato"]
+
+
+def test_separators_are_optional(hmm, ctc):
+    for separated in (True, False):
+        assert hmm[0].decode(hmm_scores(["mate"], separated)).words == ["mate"]
+    for separator in (" ", ""):
+        assert ctc[0].decode(ctc_scores(["hell", "low"], separator)).words == ["hell", "low"]
+
+
+def test_words_end_without_a_blank(ctc):
+    """A network may go from a word's last character to the space, and on, with no blank between."""
+    path = ctc[0].decode(ctc_scores(["hello", "yellow"]))
+    assert (path.words, 0 in path.columns[-6:]) == (["hello", "yellow"], True)  # the blank of ll alone
+    assert np.count_nonzero(path.columns == 0) == 2
+
+
+def test_a_repeated_letter_needs_a_blank(tmp_path):
+    train_ngram(["hello"], tmp_path / "lm.arpa", 1)
+    topology = Topology((" ", "e", "h", "l", "o"), " ", 0)
+    graph = Graph.build(topology, spell(["hello"]), tmp_path / "lm.arpa")
+    with_blank = [3, 2, 4, 0, 4, 5]
+    assert graph.decode(plant(with_blank, 6)).columns.tolist() == with_blank
+    without = graph.decode(plant([3, 2, 4, 4, 4, 5], 6))  # the blank that is missing is put between
+    assert without.columns.tolist() == with_blank
+    assert graph.decode(plant([3, 2, 4, 4, 5], 6)).words == []  # five frames are too few for h e l - l o
+    assert Aligner(topology, spell(["hello"])).graph(["hello"]).decode(np.zeros((5, 6), np.float32)) is None
+
+
+def test_too_short_audio_has_no_path(hmm):
+    graph = Aligner(HMM, PHONES).graph(["team", "mate"])
+    for frames in range(1, 25):
+        path = graph.decode(np.zeros((frames, HMM.columns), np.float32), beam=math.inf)
+        assert (path is not None) == (frames >= 18), frames
+    assert hmm[0].decode(np.zeros((0, HMM.columns), np.float32)) is None
+    assert hmm[0].decode(np.zeros((2, HMM.columns), np.float32)) is None
+
+
+@given(
+    st.lists(st.sampled_from(sorted(PHONES)), min_size=1, max_size=4), st.integers(0, 40), st.integers(0, 2**20), st.booleans()
+)
+@settings(max_examples=50, deadline=None)
+def test_alignment_covers_all_frames_in_order(words, more, seed, quiet):
+    """Whatever the scores, the path goes through one pronunciation of each word, state by state."""
+    scores = np.random.default_rng(seed).normal(0, 0 if quiet else 3, (15 * len(words) + more, HMM.columns))
+    path = Aligner(HMM, PHONES).graph(words).decode(scores.astype(np.float32), beam=math.inf)
+    assert path.words == words
+    spans = list(units_on(path.columns, HMM))
+    assert [spans[0][1], spans[-1][2]] == [0, len(scores)]
+    for (_, _, end), (_, start, _) in pairwise(spans):
+        assert end == start
+    for unit, start, end in spans:
+        states = path.columns[start:end] - 3 * HMM.units.index(unit)
+        assert sorted(set(states)) == [0, 1, 2]
+        assert (np.diff(states) >= 0).all()
+    assert tuple(unit for unit, _, _ in spans if unit != "SIL") in _sequences(words)
+    assert not any(a == b == "SIL" for (a, _, _), (b, _, _) in pairwise(spans))
+
+
+def _sequences(words):
+    found = {()}
+    for word in words:
+        found = {(*before, *pronunciation) for before in found for pronunciation in PHONES[word]}
+    return found
+
+
+def test_alignment_finds_the_planted_boundaries():
+    units = ["SIL", "T", "IY", "M", "SIL", "IY", "T"]
+    columns = hmm_columns(HMM, units, frames=4)
+    path = Aligner(HMM, PHONES).graph(["team", "eat"]).decode(plant(columns, HMM.columns), beam=100.0)
+    assert path.columns.tolist() == columns
+    assert list(units_on(path.columns, HMM)) == [(unit, 12 * n, 12 * n + 12) for n, unit in enumerate(units)]
+
+
+def test_a_unit_that_follows_itself_is_two_units():
+    columns = hmm_columns(HMM, ["T", "T"], frames=2)
+    assert list(units_on(columns, HMM)) == [("T", 0, 6), ("T", 6, 12)]
+
+
+def test_scores_are_not_changed_by_a_constant_per_frame(hmm):
+    scores = hmm_scores(["team", "mate"])
+    plain, shifted = hmm[0].decode(scores), hmm[0].decode(scores + np.float32(3))
+    assert plain.words == shifted.words
+    assert shifted.score - plain.score == pytest.approx(3 * len(scores), abs=0.01)
+
+
+def test_a_wrong_frame_costs_what_it_costs(ctc):
+    columns = ctc_columns(CTC, list("yellow"), 3)
+    right = ctc[0].decode(plant(columns, CTC.columns)).score
+    wrong = ctc[0].decode(plant([*columns[:7], 1, *columns[8:]], CTC.columns))
+    assert wrong.words == ["yellow"]
+    assert right - wrong.score == pytest.approx(-AGAINST, abs=0.01)
+
+
+def test_words_of_the_model_without_pronunciation_are_named(tmp_path):
+    train_ngram(["tea zebra apple"], tmp_path / "lm.arpa")
+    with pytest.raises(SpeechbenchError, match=r"lm\.arpa: 2 words have no pronunciation: apple, zebra"):
+        Graph.build(HMM, PHONES, tmp_path / "lm.arpa")
+
+
+def test_words_outside_the_model_are_never_heard(tmp_path):
+    train_ngram(["tea"], tmp_path / "lm.arpa")
+    graph = Graph.build(HMM, PHONES, tmp_path / "lm.arpa")
+    assert set(graph.decode(hmm_scores(["team"]), beam=1000.0).words) <= {"tea"}
+
+
+def test_a_file_from_elsewhere_without_all_histories(tmp_path):
+    """Pruned models lack histories, and hold n-grams of words that are none of theirs."""
+    (tmp_path / "lm.arpa").write_text(
+        "\\data\\\nngram 1=5\nngram 2=2\nngram 3=2\n\n"
+        "\\1-grams:\n-99 <s> -0.3\n-0.5 tea -0.2\n-0.6 mate\n-2 <unk>\n-0.4 </s>\n\n"
+        "\\2-grams:\n-0.3 <s> tea -0.1\n-0.2 tea <unk>\n\n\\3-grams:\n-0.05 tea mate tea\n-0.2 <s> tea mate\n\n\\end\\\n"
+    )
+    graph, model = Graph.build(HMM, PHONES, tmp_path / "lm.arpa"), read_arpa(tmp_path / "lm.arpa")
+    for words in (["tea"], ["tea", "mate"], ["tea", "mate", "tea"], ["mate", "mate", "tea"], ["tea", "tea"]):
+        path = graph.decode(60 * hmm_scores(words), beam=2000.0)
+        assert path.words == words
+        assert path.score == pytest.approx(language_score(model, words) + (len(words) + 1) * math.log(0.5), abs=0.01)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_any_model_scores_as_it_reads(tmp_path_factory, sentences, order):
+    arpa = tmp_path_factory.mktemp("lm") / "lm.arpa"
+    train_ngram([" ".join(words) for words in sentences], arpa, order)
+    topology = Topology((" ", "a", "b", "c"), " ", 0)
+    graph, model = Graph.build(topology, spell(["a", "b", "c"]), arpa), read_arpa(arpa)
+    columns = ctc_columns(topology, list(" ".join(sentences[0])))
+    path = graph.decode(60 * plant(columns, topology.columns), beam=2000.0)
+    assert path.words == sentences[0]
+    expected = language_score(model, sentences[0]) + (len(path.words) + 1) * math.log(0.5)
+    assert path.score == pytest.approx(expected, abs=0.02)

@@ -1,0 +1,50 @@
+import dataclasses
+import importlib
+
+import pytest
+
+from pipelines.modes import MODES, mode_of
+from speechbench.config import build, load
+from speechbench.errors import SpeechbenchError
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_mode_has_a_config_a_training_and_a_recogniser(name):
+    mode = mode_of(name)
+    assert load(mode.config, None, ["seed=3"]).seed == 3
+    assert callable(mode.train)
+    module = importlib.import_module(f"{mode.package}.recognizer")
+    assert callable(getattr(module, mode.recognizer_name).transcribe)
+
+
+def test_an_unknown_mode_answers_with_the_known_ones():
+    with pytest.raises(SpeechbenchError, match="unknown mode 'pipelin'; did you mean pipeline"):
+        mode_of("pipelin")
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_config_comes_back_from_its_document(name):
+    config = load(mode_of(name).config, None, ["language_model.text=texts.txt", "beam=12"])
+    document = dataclasses.asdict(config)
+    document["language_model"]["text"] = str(document["language_model"]["text"])  # as JSON keeps it
+    assert build(mode_of(name).config, document, "test") == config
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "message"),
+    [
+        ("e2e", "training.epochs=0", "'epochs' is 0; expected 1 or more"),
+        ("e2e", "training.warmup=1.0", "'warmup' is 1.0; expected 0 to 0.99"),
+        ("e2e", "encoder.layers=0", "'layers' is 0; expected 1 or more"),
+        ("e2e", "augment.stretch=1.5", "'stretch' is 1.5; expected 0 to 0.9"),
+        ("e2e", "beam=nan", "'beam' is nan; expected 0.1 or more"),
+        ("e2e", "language_model.order=0", "'order' is 0; expected 1 to 9"),
+        ("pipeline", "network.chunk=0.02", "'chunk' is 0.02; expected 0.03 or more"),
+        ("pipeline", "network.realign=-1", "'realign' is -1; expected 0 or more"),
+        ("pipeline", "gmm.gaussians=0", "'gaussians' is 0; expected 1 to 1024"),
+        ("pipeline", "mfcc=41", "'mfcc' is 41; expected 1 to 40"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, setting, message):
+    with pytest.raises(SpeechbenchError, match=f"--set: {message}"):
+        load(mode_of(name).config, None, [setting])

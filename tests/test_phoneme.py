@@ -1,0 +1,172 @@
+"""The pipeline, from audio to words, on a language that it must be able to learn."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import load_file
+from toy_language import WORDS, make_corpus, run, train
+
+from pipelines.modes import open_recognizer
+from pipelines.phoneme.config import PipelineConfig
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES
+from speechbench import audio, manifest
+from speechbench.errors import SpeechbenchError
+from speechbench.lexicon import pronounce, read_lexicon
+from speechbench.manifest import Manifest, Skipped
+from speechbench.recognizer import read_hypotheses
+from speechbench.run import Run
+from speechbench.score import score
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    return make_corpus(folder, "train", 40, "phonemes"), make_corpus(folder, "dev", 10, "phonemes", seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained(sets, tmp_path_factory):
+    return train("pipeline", *sets, tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="module")
+def heard(trained, sets):
+    run("decode", trained, "--data", sets[1], "--out", trained / "dev.jsonl")
+    return read_hypotheses(trained / "dev.jsonl")
+
+
+def texts_of(path):
+    return {utterance.id: utterance.text for utterance in manifest.read(path)}
+
+
+def test_it_learns_the_language(heard, sets):
+    words = score(texts_of(sets[1]), {key: hypothesis.text for key, hypothesis in heard.items()}).total
+    assert words.rate <= 0.05
+
+
+def test_it_tells_the_phonemes(heard, sets):
+    sounds = {word: " ".join(variants[0]) for word, variants in pronounce(WORDS).items()}
+    references = {key: " ".join(sounds[word] for word in text.split()) for key, text in texts_of(sets[1]).items()}
+    rate = score(references, {key: hypothesis.phonemes for key, hypothesis in heard.items()}).total.rate
+    assert rate <= 0.05
+
+
+def test_the_run_holds_what_it_was_made_from(trained, sets):
+    opened = Run.open(trained)
+    assert opened.config["mode"] == "pipeline"
+    assert opened.config["network"]["width"] == 48
+    assert opened.provenance["manifests"]["train"]["path"] == str(sets[0])
+    assert read_lexicon(trained / "lexicon.txt") == pronounce(WORDS)
+    units = json.loads((trained / "units.json").read_text())
+    assert units[0] == "SIL"
+    assert units[1:] == sorted({phoneme for variants in pronounce(WORDS).values() for phoneme in variants[0]})
+    assert load_file(trained / "network.safetensors")["log_priors"].exp().sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_each_stage_is_logged_and_each_look_at_dev_counted(trained):
+    rows = Run.open(trained).metrics()
+    likelihoods = [row["log_likelihood"] for row in rows if row["stage"] == "gmm"]
+    assert likelihoods == sorted(likelihoods)
+    losses = [row["loss"] for row in rows if row["stage"] == "network-1"]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert [row["epoch"] for row in rows if row["stage"] == "network-2"] == [1, 2, 3, 4]  # on its own alignment
+    looks = [row for row in rows if row["stage"] == "decoding"]
+    assert len(looks) == len(CANDIDATES)
+    chosen = json.loads((trained / "decoding.json").read_text())
+    best = min(looks, key=lambda look: look["dev_errors"])
+    assert {key: best[key] for key in ("acoustic_scale", "prior_weight")} | {"beam": PipelineConfig().beam} == chosen
+
+
+def test_a_reopened_run_hears_the_same(trained, heard, sets):
+    again = list(open_recognizer(Run.open(trained)).transcribe(manifest.read(sets[1]), Skipped()))
+    assert {hypothesis.id: hypothesis for hypothesis in again} == heard
+
+
+def test_order_and_company_change_nothing(trained, heard, sets):
+    reordered = Manifest(tuple(reversed(manifest.read(sets[1]).utterances))[:4])
+    for hypothesis in open_recognizer(Run.open(trained)).transcribe(reordered, Skipped()):
+        assert hypothesis == heard[hypothesis.id]
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
+    again = train("pipeline", *sets, tmp_path / "again")
+    for name in ("network.safetensors", "mixtures.safetensors", "language_model.arpa", "lexicon.txt", "decoding.json"):
+        assert (again / name).read_bytes() == (trained / name).read_bytes(), name
+    assert (again / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
+    run("decode", again, "--data", sets[1], "--out", tmp_path / "dev.jsonl")
+    assert read_hypotheses(tmp_path / "dev.jsonl") == heard
+    other = train("pipeline", *sets, tmp_path / "other", "seed=1")
+    assert (other / "network.safetensors").read_bytes() != (trained / "network.safetensors").read_bytes()
+
+
+def test_mixtures_alone(sets, tmp_path):
+    made = train("pipeline", *sets, tmp_path / "run", "acoustic=gmm")
+    assert not (made / "network.safetensors").exists()
+    assert len([row for row in Run.open(made).metrics() if row["stage"] == "decoding"]) == len(MIXTURE_CANDIDATES)
+    hypotheses = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
+    rate = score(texts_of(sets[1]), {hypothesis.id: hypothesis.text for hypothesis in hypotheses}).total.rate
+    assert rate <= 0.15
+
+
+def test_utterances_that_cannot_be_used_are_listed(trained, sets, tmp_path):
+    """A text too long for its audio, and audio that is none, are left out by name."""
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(b"no audio")
+    short = tmp_path / "short.flac"
+    audio.write(short, audio.read(manifest.read(sets[0]).utterances[0].audio_filepath)[:2000])
+    rows = list(manifest.read(sets[0]))
+    rows[3] = replace(rows[3], id="broken", audio_filepath=broken)
+    rows[5] = replace(rows[5], id="short", audio_filepath=short, duration=0.125, text="zebra milk zebra")
+    Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
+    made = train("pipeline", tmp_path / "train.jsonl", sets[1], tmp_path / "run", "acoustic=gmm", "gmm.gaussians=1")
+    listed = {row["id"]: row["reason"] for row in map(json.loads, (made / "skipped.jsonl").read_text().splitlines())}
+    assert listed.keys() == {"broken", "short"}
+    assert listed["short"] == "13 frames are too few for the phonemes of 'zebra milk zebra'"
+
+
+def fail(sets, out, *settings):
+    with pytest.raises(SpeechbenchError) as caught:
+        train("pipeline", *sets, out, *settings)
+    assert not out.exists()
+    return str(caught.value)
+
+
+def test_words_without_pronunciation_are_named(sets, tmp_path):
+    rows = [replace(row, text=f"{row.text} blorx") for row in manifest.read(sets[0])]
+    Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
+    message = fail((tmp_path / "train.jsonl", sets[1]), tmp_path / "run")
+    assert message.startswith("1 words are in no lexicon: blorx;")
+
+
+def test_a_lexicon_of_the_users(sets, tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("blorx B L AO K S SIL\n")
+    rows = [replace(row, text=f"{row.text} blorx") if n == 0 else row for n, row in enumerate(manifest.read(sets[0]))]
+    Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
+    files = tmp_path / "train.jsonl", sets[1]
+    made = train("pipeline", *files, tmp_path / "run", f"lexicon={own}", "acoustic=gmm", "gmm.gaussians=1")
+    assert Run.open(made).config["lexicon"] == str(own)
+    assert json.loads((made / "units.json").read_text()).count("SIL") == 1
+    assert read_lexicon(made / "lexicon.txt")["blorx"] == (("B", "L", "AO", "K", "S", "SIL"),)
+    open_recognizer(Run.open(made))
+
+
+def test_language_model_files(sets, tmp_path):
+    absent = tmp_path / "absent.txt"
+    assert fail(sets, tmp_path / "run", f"language_model.text={absent}") == f"{absent}: no such file"
+    assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}") == f"{absent}: no such file"
+    (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\tcat\n-1\tblorx\n-1\t</s>\n\n\\end\\\n")
+    assert "blorx" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
+    (tmp_path / "lm.arpa").write_text("nothing of the kind")
+    assert "expected an ARPA language model" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
+
+
+def test_dev_that_cannot_be_used_is_told_before_training(sets, tmp_path):
+    rows = [replace(row, audio_filepath=tmp_path / f"{row.id}.flac") for row in manifest.read(sets[1])]
+    Manifest(tuple(rows)).write(tmp_path / "dev.jsonl")
+    message = fail((sets[0], tmp_path / "dev.jsonl"), tmp_path / "run")
+    assert "dev.jsonl: no utterance can be used" in message
+    assert "dev-" in message
