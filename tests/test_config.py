@@ -1,4 +1,5 @@
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,8 +79,8 @@ def test_settings_are_toml_or_bare_strings(setting, expected):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("nane=b", "unknown config key 'nane'; did you mean name"),
-        ("inner.sise=4", r"unknown config key 'inner\.sise'; did you mean inner\.size"),
+        ("namme=b", "unknown config key 'namme'; did you mean name"),
+        ("inner.sizes=4", r"unknown config key 'inner\.sizes'; did you mean inner\.size"),
         ("innr.size=4", "unknown config key 'innr'; did you mean inner"),
         ("zzzz=4", "known: flag, inner, kind, most, name, place, sizes, span, weights"),
         ("name", "--set name: expected key=value"),
@@ -136,11 +137,8 @@ OUTERS: Any = st.builds(
 
 
 @given(OUTERS)
-def test_a_config_is_made_again_from_its_document(tmp_path_factory, outer):
-    import dataclasses
-    import json
-
-    assert config.build(Outer, json.loads(json.dumps(dataclasses.asdict(outer))), "config.json") == outer
+def test_a_config_is_made_again_from_its_document(outer):
+    assert config.build(Outer, json.loads(json.dumps(asdict(outer))), "config.json") == outer
 
 
 def test_bounds_hold_at_both_ends_and_need_no_upper_one():

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
 from speechbench import cards
@@ -138,8 +139,9 @@ def test_help_has_an_example_that_parses(command):
     text = "\n".join(filter(None, (command.help, command.epilog)))
     examples = re.findall(rf"speechbench {command.name}\b.*", text)
     assert examples, f"the help of {command.name} has no example"
+    group = click.Context(speechbench, **speechbench.context_settings)
     for example in examples:
-        command.make_context(command.name, shlex.split(example)[2:]).close()
+        command.make_context(command.name, shlex.split(example)[2:], group).close()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
