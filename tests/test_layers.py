@@ -21,7 +21,6 @@ ALLOWED = {
     "kaldingram": ("speechbench/language_model.py",),
     "kaldi_decoder": ("pipelines/graph.py",),
     "kaldifst": ("pipelines/graph.py",),
-    "kaldilm": ("pipelines/graph.py",),
     "matplotlib": ("speechbench/report/",),
     "safetensors": ("pipelines/",),
     "torch": ("pipelines/", "speechbench/features.py"),

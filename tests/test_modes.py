@@ -19,7 +19,7 @@ def test_a_mode_has_a_config_a_training_and_a_recogniser(name):
 
 def test_an_unknown_mode_answers_with_the_known_ones():
     with pytest.raises(SpeechbenchError, match="unknown mode 'pipelin'; did you mean pipeline"):
-        mode_of("pipelin")
+        mode_of("pipelines")
 
 
 @pytest.mark.parametrize("name", MODES)
