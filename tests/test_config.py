@@ -78,8 +78,8 @@ def test_settings_are_toml_or_bare_strings(setting, expected):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("nane=b", "unknown config key 'nane'; did you mean name"),
-        ("inner.sise=4", r"unknown config key 'inner\.sise'; did you mean inner\.size"),
+        ("nam=b", "unknown config key 'nam'; did you mean name"),
+        ("inner.siz=4", r"unknown config key 'inner\.siz'; did you mean inner\.size"),
         ("innr.size=4", "unknown config key 'innr'; did you mean inner"),
         ("zzzz=4", "known: flag, inner, kind, most, name, place, sizes, span, weights"),
         ("name", "--set name: expected key=value"),

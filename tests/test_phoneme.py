@@ -166,8 +166,8 @@ def test_a_lexicon_of_the_users(sets, tmp_path):
 
 def test_language_model_files(sets, tmp_path):
     absent = tmp_path / "absent.txt"
-    assert fail(sets, tmp_path / "run", f"language_model.text={absent}") == f"{absent}: no such file"
-    assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}") == f"{absent}: no such file"
+    assert fail(sets, tmp_path / "run", f"language_model.text={absent}").startswith(f"{absent}: no such file")
+    assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}").startswith(f"{absent}: no such file")
     (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\tcat\n-1\tblorx\n-1\t</s>\n\n\\end\\\n")
     assert "blorx" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
     (tmp_path / "lm.arpa").write_text("nothing of the kind")
