@@ -80,7 +80,7 @@ def test_settings_are_toml_or_bare_strings(setting, expected):
     ("setting", "message"),
     [
         ("nam=b", "unknown config key 'nam'; did you mean name"),
-        ("inner.sizes=4", r"unknown config key 'inner\.sizes'; did you mean inner\.size"),
+        ("inner.siz=4", r"unknown config key 'inner\.siz'; did you mean inner\.size"),
         ("innr.size=4", "unknown config key 'innr'; did you mean inner"),
         ("zzzz=4", "known: flag, inner, kind, most, name, place, sizes, span, weights"),
         ("name", "--set name: expected key=value"),

@@ -3,15 +3,16 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from planted_scores import plant
 from safetensors.torch import load_file
-from toy_language import WORDS, make_corpus, run, train
+from toy_language import WORDS, make_corpus, run, speak, train
 
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network
-from pipelines.e2e.recognizer import CANDIDATES, Tokens, greedy, score_all
+from pipelines.e2e.recognizer import CANDIDATES, Tokens, front_end, greedy, score_all
 from pipelines.modes import open_recognizer
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
@@ -47,6 +48,14 @@ def rewrite(source, out, change):
     """A manifest with each utterance changed by `change(number, utterance)`."""
     Manifest(tuple(change(number, row) for number, row in enumerate(manifest.read(source)))).write(out)
     return out
+
+
+def test_features_do_not_depend_on_the_level():
+    samples = speak(["cat", "zebra"], "characters", np.random.default_rng(0))
+    features = front_end(40)(samples)
+    assert features.shape == (len(samples) // 160 + 1, 40)
+    torch.testing.assert_close(features.mean(0), torch.zeros(40), atol=1e-3, rtol=0)
+    assert (features - front_end(40)(0.5 * samples)).abs().mean() < 0.05  # the floor alone remains
 
 
 def test_it_learns_the_language(heard, sets):

@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+import re
 
 import pytest
 
@@ -18,8 +19,8 @@ def test_a_mode_has_a_config_a_training_and_a_recogniser(name):
 
 
 def test_an_unknown_mode_answers_with_the_known_ones():
-    with pytest.raises(SpeechbenchError, match="unknown mode 'pipelin'; did you mean pipeline"):
-        mode_of("pipelines")
+    with pytest.raises(SpeechbenchError, match="unknown mode 'pipe line'; did you mean pipeline"):
+        mode_of("pipe line")
 
 
 @pytest.mark.parametrize("name", MODES)
@@ -33,18 +34,18 @@ def test_a_config_comes_back_from_its_document(name):
 @pytest.mark.parametrize(
     ("name", "setting", "message"),
     [
-        ("e2e", "training.epochs=0", "'epochs' is 0; expected 1 or more"),
-        ("e2e", "training.warmup=1.0", "'warmup' is 1.0; expected 0 to 0.99"),
-        ("e2e", "encoder.layers=0", "'layers' is 0; expected 1 or more"),
-        ("e2e", "augment.stretch=1.5", "'stretch' is 1.5; expected 0 to 0.9"),
-        ("e2e", "beam=nan", "'beam' is nan; expected 0.1 or more"),
-        ("e2e", "language_model.order=0", "'order' is 0; expected 1 to 9"),
-        ("pipeline", "network.chunk=0.02", "'chunk' is 0.02; expected 0.03 or more"),
-        ("pipeline", "network.realign=-1", "'realign' is -1; expected 0 or more"),
-        ("pipeline", "gmm.gaussians=0", "'gaussians' is 0; expected 1 to 1024"),
+        ("e2e", "training.epochs=0", "[training] 'epochs' is 0; expected 1 or more"),
+        ("e2e", "training.warmup=1.0", "[training] 'warmup' is 1; expected 0 to 0.99"),
+        ("e2e", "encoder.layers=0", "[encoder] 'layers' is 0; expected 1 or more"),
+        ("e2e", "augment.stretch=1.5", "[augment] 'stretch' is 1.5; expected 0 to 0.9"),
+        ("e2e", "beam=nan", "'beam' is nan; expected 1 or more"),
+        ("e2e", "language_model.order=0", "[language_model] 'order' is 0; expected 1 to 9"),
+        ("pipeline", "network.chunk=0.02", "[network] 'chunk' is 0.02; expected 0.1 or more"),
+        ("pipeline", "network.realign=-1", "[network] 'realign' is -1; expected 0 or more"),
+        ("pipeline", "gmm.gaussians=0", "[gmm] 'gaussians' is 0; expected 1 to 1024"),
         ("pipeline", "mfcc=41", "'mfcc' is 41; expected 1 to 40"),
     ],
 )
 def test_values_out_of_range_are_refused(name, setting, message):
-    with pytest.raises(SpeechbenchError, match=f"--set: {message}"):
+    with pytest.raises(SpeechbenchError, match=re.escape(f"--set: {message}")):
         load(mode_of(name).config, None, [setting])

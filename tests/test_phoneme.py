@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
-from toy_language import WORDS, make_corpus, run, train
+from toy_language import WORDS, make_corpus, run, speak, train
 
 from pipelines.modes import open_recognizer
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, front_end
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce, read_lexicon
@@ -38,6 +40,14 @@ def heard(trained, sets):
 
 def texts_of(path):
     return {utterance.id: utterance.text for utterance in manifest.read(path)}
+
+
+def test_features_do_not_depend_on_the_level():
+    samples = speak(["cat", "zebra"], "phonemes", np.random.default_rng(0))
+    features = front_end(13)(samples)
+    assert features.shape == (len(samples) // 160 + 1, 39)
+    torch.testing.assert_close(features.mean(0), torch.zeros(39), atol=1e-3, rtol=0)
+    assert (features - front_end(13)(0.5 * samples)).abs().mean() < 0.05  # the floor alone remains
 
 
 def test_it_learns_the_language(heard, sets):
@@ -156,8 +166,8 @@ def test_a_lexicon_of_the_users(sets, tmp_path):
 
 def test_language_model_files(sets, tmp_path):
     absent = tmp_path / "absent.txt"
-    assert fail(sets, tmp_path / "run", f"language_model.text={absent}") == f"{absent}: no such file"
-    assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}") == f"{absent}: no such file"
+    assert fail(sets, tmp_path / "run", f"language_model.text={absent}").startswith(f"{absent}: no such file")
+    assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}").startswith(f"{absent}: no such file")
     (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\tcat\n-1\tblorx\n-1\t</s>\n\n\\end\\\n")
     assert "blorx" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
     (tmp_path / "lm.arpa").write_text("nothing of the kind")
