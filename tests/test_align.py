@@ -16,14 +16,15 @@ def corpus():
     made = Corpus(TOPOLOGY, LEXICON)
     for text, units in UNITS.items():
         # The features are the scores themselves.
-        assert made.add(text, torch.from_numpy(plant(hmm_columns(TOPOLOGY, units, 5), 15)), text.split())
+        features = torch.from_numpy(plant(hmm_columns(TOPOLOGY, units, 5), 15))
+        assert made.add(text, features, features, text.split())
     return made
 
 
 def test_too_short_utterances_are_refused():
     corpus = Corpus(TOPOLOGY, LEXICON)
-    assert not corpus.add("short", torch.zeros(14, 3), ["tea", "mate"])
-    assert corpus.add("fits", torch.zeros(15, 3), ["tea", "mate"])
+    assert not corpus.add("short", torch.zeros(14, 3), torch.zeros(14, 3), ["tea", "mate"])
+    assert corpus.add("fits", torch.zeros(15, 3), torch.zeros(15, 3), ["tea", "mate"])
     assert corpus.ids == ["fits"]
     assert len(corpus.features) == len(corpus.graphs) == 1
     assert len(align_one(corpus.graphs[0], np.zeros((15, 15), np.float32))) == 15
@@ -46,7 +47,8 @@ def test_scores_far_apart_are_aligned_all_the_same(corpus):
 def test_a_long_sentence_with_no_frame_to_spare():
     """All states stay open while all paths look alike: no limit may cut the end off."""
     corpus, words = Corpus(TOPOLOGY, LEXICON), ["tea", "mate"] * 250
-    assert corpus.add("long", torch.zeros(15 * 250, 15), words)
+    features = torch.zeros(15 * 250, 15)
+    assert corpus.add("long", features, features, words)
     (path,) = corpus.align(lambda features: features)
     assert [unit for unit, _, _ in units_on(path, TOPOLOGY)] == ["T", "IY", "M", "EY", "T"] * 250
 
@@ -71,6 +73,10 @@ def test_flat_start_of_even_energy_goes_through_the_words(corpus):
         assert said == [unit for unit in UNITS[text] if unit != "SIL"]
 
 
-def test_frames_are_all_features_in_order(corpus):
-    assert corpus.frames().shape == (sum(map(len, corpus.features)), 15)
-    torch.testing.assert_close(corpus.frames()[: len(corpus.features[0])], corpus.features[0])
+def test_noisy_speech_is_aligned_as_its_clean_twin():
+    corpus = Corpus(TOPOLOGY, LEXICON)
+    columns = hmm_columns(TOPOLOGY, UNITS["mate"], 5)
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 9, (len(columns), 15)).astype(np.float32))
+    assert corpus.add("mate", noise, torch.from_numpy(plant(columns, 15)), ["mate"])
+    assert corpus.align(lambda features: 10 * features)[0].tolist() == columns
+    assert corpus.features[0] is noise

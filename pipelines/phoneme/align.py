@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,16 +28,25 @@ class Corpus:
         first = topology.units.index(topology.separator) * topology.states
         self.silent = list(range(first, first + topology.states))  # the states of silence
         self.ids: list[str] = []
-        self.features: list[Tensor] = []
+        self.features: list[Tensor] = []  # to train on
+        self.plain: list[Tensor] = []  # to align: of the clean twin, where there is one
         self.graphs: list[Graph] = []
 
-    def add(self, utterance_id: str, features: Tensor, words: list[str]) -> bool:
-        """Take one utterance; False where its text cannot fit into its frames."""
+    def add(self, utterance_id: str, features: Tensor, plain: Tensor, words: list[str]) -> bool:
+        """Take one utterance; False where its text cannot fit into its frames.
+
+        Args:
+            utterance_id: For messages.
+            features: Of its audio, (T, F).
+            plain: Of the same speech without noise, (T, F), or `features` again.
+            words: Of its text.
+        """
         shortest = sum(min(map(len, self.lexicon[word])) for word in words) * self.topology.states
         if len(features) < shortest:  # each state takes a frame
             return False
         self.ids.append(utterance_id)
         self.features.append(features)
+        self.plain.append(plain)
         self.graphs.append(self.aligner.graph(words))
         return True
 
@@ -50,12 +58,8 @@ class Corpus:
         """
         return [
             align_one(graph, (ACOUSTIC_SCALE * score(features)).numpy())
-            for features, graph in zip(self.features, self.graphs, strict=True)
+            for features, graph in zip(self.plain, self.graphs, strict=True)
         ]
-
-    def frames(self) -> Tensor:
-        """All frames, one utterance behind the other."""
-        return torch.cat(self.features)
 
 
 def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:

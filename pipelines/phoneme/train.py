@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,11 +20,13 @@ from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, STATES, Acoustic, front_end
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
+from speechbench import audio
+from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.features import log_mel
 from speechbench.files import write_json
 from speechbench.lexicon import Lexicon, pronounce
-from speechbench.manifest import Manifest, Skipped
+from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
@@ -75,10 +79,20 @@ def _load(
 ) -> tuple[Corpus, list[Tensor]]:
     corpus, energies = Corpus(topology, lexicon), []
     mfcc = front_end(config.mfcc)
-    for utterance, (features, energy) in extract(
-        manifest, lambda samples: (mfcc(samples), log_mel(samples, 40).logsumexp(1)), skipped, "features of train"
-    ):
-        if corpus.add(utterance.id, features, utterance.words):
+
+    def both(samples: Samples) -> tuple[Tensor, Tensor]:
+        return mfcc(samples), log_mel(samples, 40).logsumexp(1)
+
+    for utterance, (features, energy) in extract(manifest, both, skipped, "features of train"):
+        plain = features
+        twin = clean_twin(utterance, manifest)
+        if twin is not None:
+            plain, energy = both(twin)
+        if len(plain) != len(features):
+            raise SpeechbenchError(
+                f"{utterance.id}: {len(features)} frames, but its clean twin has {len(plain)}; synthesise it again"
+            )
+        if corpus.add(utterance.id, features, plain, utterance.words):
             energies.append(energy)
         else:
             skipped.add(utterance.id, AudioError(f"{len(features)} frames are too few for the phonemes of '{utterance.text}'"))
@@ -87,26 +101,46 @@ def _load(
     return corpus, energies
 
 
+def clean_twin(utterance: Utterance, manifest: Manifest) -> Samples | None:
+    """The clean speech under a synthesised utterance; None for other utterances, and, with a word, where it cannot be read."""
+    name = utterance.extra.get("clean_filepath")
+    if not isinstance(name, str) or manifest.path is None:
+        return None
+    try:
+        path = Path(os.path.normpath(manifest.path.parent / name))
+        return audio.read(path, float(utterance.extra.get("clean_offset", 0.0)), utterance.duration)
+    except AudioError as error:
+        say(f"{utterance.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
+        return None
+
+
 def _train_mixtures(
     run: Run, config: PipelineConfig, corpus: Corpus, energies: list[Tensor]
 ) -> tuple[gmm.Mixtures, list[Alignment]]:
-    frames = corpus.frames()
+    """Mixtures and alignments. The search for the alignment hears clean speech where it can, which noise would mislead."""
+    plain = torch.cat(corpus.plain)
     first = torch.from_numpy(np.concatenate(flat_start(corpus, energies)))
-    mixtures = gmm.Mixtures.flat(corpus.states, frames).update(frames, first)
-    last: list[Alignment] = []
+    alignments: list[Alignment] = []
 
     def align(current: gmm.Mixtures) -> Tensor:
-        last[:] = corpus.align(current.log_likelihoods)
-        return torch.from_numpy(np.concatenate(last))
+        alignments[:] = corpus.align(current.log_likelihoods)
+        return torch.from_numpy(np.concatenate(alignments))
 
     def report(gaussians: int, current: gmm.Mixtures, states: Tensor) -> None:
-        step = max(1, len(frames) // SCORED_FRAMES)
-        score = float(current.log_likelihoods(frames[::step]).gather(1, states[::step, None]).mean())
+        step = max(1, len(plain) // SCORED_FRAMES)
+        score = float(current.log_likelihoods(plain[::step]).gather(1, states[::step, None]).mean())
         run.log(stage="gmm", gaussians=gaussians, log_likelihood=round(score, 4))
         say(f"mixtures: {gaussians} Gaussians per state, log-likelihood per frame {score:.3f}")
 
-    mixtures, _ = gmm.train(mixtures, frames, align, config.gmm.gaussians, config.gmm.iterations, report)
-    return mixtures, last
+    settings = config.gmm
+    start = gmm.Mixtures.flat(corpus.states, plain).update(plain, first)
+    mixtures, states = gmm.train(start, plain, align, settings.gaussians, settings.iterations, report)
+    if any(p is not f for p, f in zip(corpus.plain, corpus.features, strict=True)):
+        # The mixtures of the noisy speech itself, on the alignment of the clean.
+        noisy = torch.cat(corpus.features)
+        start = gmm.Mixtures.flat(corpus.states, noisy).update(noisy, states)
+        mixtures, _ = gmm.train(start, noisy, lambda _: states, settings.gaussians, 1, lambda *_: None)
+    return mixtures, alignments
 
 
 def _train_network(
