@@ -28,7 +28,7 @@ class Mode:
 
     @property
     def train(self) -> Callable[..., None]:
-        """`train(run, config, manifest, dev, skipped)`."""
+        """`train(run, config, manifest, dev, skipped)`; e2e's takes `init` too."""
         function: Callable[..., None] = importlib.import_module(f"{self.package}.train").train
         return function
 

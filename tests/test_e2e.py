@@ -8,7 +8,7 @@ import pytest
 import torch
 from planted_scores import plant
 from safetensors.torch import load_file
-from toy_language import WORDS, make_corpus, run, speak, train
+from toy_language import SMALL, WORDS, make_corpus, run, speak, train
 
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network
@@ -193,3 +193,22 @@ def test_batching_changes_no_scores():
     together = score_all(network, features)
     for scores, one in zip(together, features, strict=True):
         torch.testing.assert_close(scores, score_all(network, [one])[0], atol=1e-5, rtol=1e-4)
+
+
+def first_loss(path):
+    return json.loads((path / "metrics.jsonl").read_text().splitlines()[1])["loss"]
+
+
+def test_a_run_can_start_from_another(trained, sets, tmp_path):
+    brief = [part for setting in (*SMALL["e2e"], "training.epochs=1") for part in ("--set", setting)]
+    basics = ["train", "--mode", "e2e", "--train", sets[0], "--dev", sets[1], *brief]
+    run(*basics, "--out", tmp_path / "fresh")
+    run(*basics, "--init-from", trained, "--out", tmp_path / "on")
+    assert first_loss(tmp_path / "on") < 0.5 * first_loss(tmp_path / "fresh")
+    with pytest.raises(SpeechbenchError, match=r"its \[encoder\] is"):
+        run(*basics, "--set", "encoder.channels=24", "--init-from", trained, "--out", tmp_path / "other")
+    rows = rewrite(sets[0], tmp_path / "odd.jsonl", lambda _, row: replace(row, text=row.text.replace("cat", "quay")))
+    odd = [rows if part == sets[0] else part for part in basics]
+    with pytest.raises(SpeechbenchError, match=r"its alphabet differs .* in 'c', 'q', 't', 'u'"):
+        run(*odd, "--init-from", trained, "--out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()

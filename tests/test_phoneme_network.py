@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import STACK, TimeDelayNetwork, _chunks, _cut, fit, log_priors
+from pipelines.phoneme.network import PADDING, STACK, TimeDelayNetwork, _chunks, _cut, fit, log_priors
 
 STATES, FEATURES = 7, 5
 
@@ -65,9 +65,10 @@ def test_chunks_cover_every_frame(lengths, size, seed):
         assert len(starts) <= length // size + 2
 
 
-def test_a_short_utterance_is_repeated():
-    assert _cut(torch.arange(4), 0, 9).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
-    assert _cut(torch.arange(20), 5, 9).tolist() == list(range(5, 14))
+def test_behind_a_short_utterance_stands_padding():
+    assert _cut(torch.arange(4), 0, 6, PADDING).tolist() == [0, 1, 2, 3, PADDING, PADDING]
+    assert _cut(torch.ones(4, 2), 1, 5, 0).tolist() == [[1, 1], [1, 1], [1, 1], [0, 0], [0, 0]]
+    assert _cut(torch.arange(9), 2, 3, PADDING).tolist() == [2, 3, 4]
 
 
 def test_log_priors():

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipelines.batches import extract, length_batches, pad
@@ -18,7 +18,7 @@ from pipelines.schedule import one_cycle
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench.errors import AudioError, SpeechbenchError, name_some
-from speechbench.files import write_json
+from speechbench.files import read_json, write_json
 from speechbench.lexicon import spell
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say, time_left
@@ -39,7 +39,7 @@ class Item:
     tokens: Tensor
 
 
-def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
+def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped, init: Run | None = None) -> None:
     """Train into a run folder: network, language model, lexicon of spellings, and the decoding weights chosen on dev.
 
     Args:
@@ -48,9 +48,10 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
         manifest: With texts.
         dev: With texts; the best epoch by WER and the decoding weights are chosen on it.
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
+        init: A finished run of the same size and alphabet, whose network is trained on.
 
     Raises:
-        SpeechbenchError: No utterance is left.
+        SpeechbenchError: No utterance is left; `init` does not fit.
     """
     lexicon = prepare_words(run.path, config.language_model, [u.text or "" for u in manifest], spell)
     report_language_model(run, dev)
@@ -61,6 +62,8 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
 
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.topology.columns, config.encoder)
+    if init is not None:
+        network.load_state_dict(_weights_of(init, config, tokens))
     _fit(run, config, network, tokens, items, dev_items)
     sample = items[:: max(1, len(items) // PRIOR_UTTERANCES)]
     log_priors = torch.cat(score_all(network, [item.features for item in sample])).exp().mean(0).clamp_min(1e-6).log()
@@ -75,6 +78,23 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
     for look in looks:
         run.log(stage="decoding", **look)
     write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
+
+
+def _weights_of(init: Run, config: E2eConfig, tokens: Tokens) -> dict[str, Tensor]:
+    """The network of a finished run, if it is of this size and alphabet."""
+    if init.mode != "e2e":
+        raise SpeechbenchError(f"{init.path}: is a {init.mode} run; name one of --mode e2e to start from")
+    units = tuple(read_json(init.path / "units.json"))
+    if units != tokens.units:
+        odd = name_some(repr(unit) for unit in sorted(set(units) ^ set(tokens.units)))
+        raise SpeechbenchError(f"{init.path}: its alphabet differs from the training texts' in {odd}; train from scratch")
+    if init.config["encoder"] != asdict(config.encoder):
+        raise SpeechbenchError(
+            f"{init.path}: its [encoder] is {init.config['encoder']}; set the same one, or train from scratch"
+        )
+    state = load_file(init.path / NETWORK)
+    del state["log_priors"]
+    return state
 
 
 def _load(manifest: Manifest, tokens: Tokens, config: E2eConfig, skipped: Skipped, label: str) -> list[Item]:

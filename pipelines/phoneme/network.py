@@ -17,6 +17,7 @@ from speechbench.progress import track
 
 WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
+PADDING = -100  # the state of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
 
 
@@ -61,7 +62,9 @@ def fit(
     generator: np.random.Generator,
     label: str,
 ) -> list[dict[str, float]]:
-    """Train on the HMM state of each frame, in chunks, so that batch norm never sees padding.
+    """Train on the HMM state of each frame, in chunks of equal length, so that batch norm hardly ever sees padding.
+
+    Where most utterances are shorter than a chunk, chunks are as long as the median utterance.
 
     Args:
         network: Changed in place.
@@ -73,7 +76,8 @@ def fit(
     Returns:
         Loss and share of frames whose state is right, per epoch, on the training chunks.
     """
-    frames_per_chunk = round(config.chunk * 100) // STACK * STACK
+    median = sorted(len(x) for x, _ in utterances)[len(utterances) // 2]
+    frames_per_chunk = max(STACK, min(round(config.chunk * 100), median) // STACK * STACK)
     chunks_per_batch = max(1, round(config.batch_seconds * 100 / frames_per_chunk))
     epochs = [_chunks([len(x) for x, _ in utterances], frames_per_chunk, generator) for _ in range(config.epochs)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -85,17 +89,18 @@ def fit(
         loss_sum = right = 0.0
         for first in range(0, len(chunks), chunks_per_batch):
             picked = chunks[first : first + chunks_per_batch]
-            inputs = torch.stack([_cut(utterances[u][0], start, frames_per_chunk) for u, start in picked])
-            targets = torch.stack([_cut(utterances[u][1], start, frames_per_chunk) for u, start in picked])
+            inputs = torch.stack([_cut(utterances[u][0], start, frames_per_chunk, 0) for u, start in picked])
+            targets = torch.stack([_cut(utterances[u][1], start, frames_per_chunk, PADDING) for u, start in picked])
             scores = network(inputs)
-            loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten())
+            loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             schedule.step()
             loss_sum += float(loss.detach()) * len(picked)
-            right += float((scores.detach().argmax(-1) == targets).float().mean()) * len(picked)
+            known = targets != PADDING
+            right += float((scores.detach().argmax(-1) == targets)[known].float().mean()) * len(picked)
         history.append({"loss": loss_sum / len(chunks), "frame_accuracy": right / len(chunks)})
     network.eval()
     return history
@@ -111,12 +116,11 @@ def _chunks(lengths: list[int], size: int, generator: np.random.Generator) -> li
     return [chunks[i] for i in generator.permutation(len(chunks))]
 
 
-def _cut(values: Tensor, start: int, size: int) -> Tensor:
-    """A stretch of an utterance; one that is shorter than a chunk is repeated, which keeps its statistics."""
+def _cut(values: Tensor, start: int, size: int, padding: int) -> Tensor:
+    """A stretch of an utterance; behind a short one stands padding, as the convolutions put it there in use."""
     stretch = values[start : start + size]
-    while len(stretch) < size:
-        stretch = torch.cat([stretch, values])[:size]
-    return stretch
+    missing = size - len(stretch)
+    return torch.cat([stretch, stretch.new_full((missing, *stretch.shape[1:]), padding)]) if missing else stretch
 
 
 def log_priors(alignments: list[NDArray[np.int64]], states: int) -> Tensor:

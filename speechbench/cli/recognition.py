@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 @click.option("--dev", "dev_path", type=options.FILE, required=True, help="Manifest on which the decoding is tuned.")
 @click.option("--out", type=options.FILE, required=True, help="The new run folder.")
 @click.option("--config", "config_path", type=options.FILE, help="A TOML file.")
+@click.option(
+    "--init-from", type=options.FILE, metavar="RUN", help="Start from this run's network (e2e, same size and alphabet)."
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One config key, for example training.epochs=20.")
 @click.option("--seed", type=int, help="All chance is drawn from it; the config's `seed` otherwise.")
 @options.overwrite
@@ -32,6 +35,7 @@ def train(
     dev_path: Path,
     out: Path,
     config_path: Path | None,
+    init_from: Path | None,
     settings: tuple[str, ...],
     seed: int | None,
     overwrite: bool,
@@ -43,22 +47,28 @@ def train(
     \b
     speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
     speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --set training.epochs=40 --out runs/e2e
+    speechbench train --mode e2e --train car.jsonl --dev dev.jsonl --init-from runs/e2e --out runs/e2e-car
     """  # noqa: D301
     from pipelines.modes import mode_of
     from speechbench import config as configs
     from speechbench import files, manifest
     from speechbench.run import Run
 
+    if init_from is not None and mode != "e2e":
+        raise click.UsageError("--init-from is for --mode e2e; the pipeline always begins with a flat start")
+    init = Run.open(init_from) if init_from is not None else None
     chosen = mode_of(mode)
     overrides = settings if seed is None else (*settings, f"seed={seed}")
     config = configs.load(chosen.config, config_path, overrides)
     manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
-    files.keep_inputs(out, [*manifest.inputs(manifests.values()), *configs.files_named(config)])
+    inputs = [*manifest.inputs(manifests.values()), *configs.files_named(config), *filter(None, [init_from])]
+    files.keep_inputs(out, inputs)
     files.claim(out, overwrite)
     skipped = manifest.Skipped()
     with files.making(out, "run"):
         run = Run.create(out, mode, config, config.seed, manifests)
-        chosen.train(run, config, manifests["train"], manifests["dev"], skipped)
+        started = {} if init is None else {"init": init}
+        chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **started)
         skipped.close(sum(map(len, manifests.values())), out / "skipped.jsonl")
         run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons))
     click.echo(out)
