@@ -16,7 +16,7 @@ class GmmConfig:
     """The Gaussian mixtures that find the first alignment."""
 
     gaussians: int = 8  # per HMM state, a power of 2
-    iterations: int = 2  # alignments per doubling of the Gaussians
+    iterations: int = 3  # alignments per doubling of the Gaussians
 
     def __post_init__(self) -> None:
         check_bounds(self, gaussians=(1, 1024), iterations=(1, math.inf))
@@ -29,12 +29,12 @@ class NetworkConfig:
     width: int = 256  # channels of each layer
     layers: int = 5  # convolutions over time, batch norm after each
     dropout: float = 0.15
-    epochs: int = 10
+    epochs: int = 12
     chunk: float = 1.5  # s, of the stretches that training draws
     batch_seconds: float = 48.0  # of audio in a batch
     learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
-    realign: int = 0  # times that the network aligns the data itself and is trained again
+    realign: int = 1  # times that the network aligns the data itself and is trained again
 
     def __post_init__(self) -> None:
         many = (1, math.inf)
