@@ -42,7 +42,8 @@ def train(
 ) -> None:
     """Train a recogniser and its language model into a run folder.
 
-    Both modes get the same data, and a 3-gram of the same text. The acoustic scale is chosen on dev.
+    Both modes get the same data, and a 3-gram of the same text. The decoding weights are chosen on dev. The pipeline finds its
+    alignment of synthesised speech on the clean speech under it.
 
     \b
     speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
