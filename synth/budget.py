@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from speechbench.errors import SpeechbenchError, name_some
-from synth.noise import FADE, NoiseBank, side_of
+from synth.noise import NoiseBank, side_of
 from synth.scene import Scene, folder_of, read
 
 # Each use of a second comes with other speech, another SNR, cabin and level, so that a few uses still teach something
@@ -47,9 +47,7 @@ class Use:
                 self.snr_db.append(scene.snr_db)
                 self.noisy_seconds += scene.clean_duration
             split = side_of(split_of.get(scene.clean_id))
-            for number, piece in enumerate(scene.noise):
-                # Where two pieces cross-fade they make one noise between them: it counts for the earlier.
-                start = piece.offset + (FADE if number else 0.0)
+            for piece, start in scene.heard:
                 stretches = self.stretches.get(piece.id)
                 if stretches is None:
                     stretches = self.stretches[piece.id] = array("d")

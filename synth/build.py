@@ -7,23 +7,23 @@ rendered.jsonl lists what is done, so that a build that was killed goes on where
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbench import audio, files, jobs, manifest
+from speechbench import files, jobs, manifest
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say, track
 from synth import budget as noise_budget
-from synth import mix, scene
+from synth import scene
 from synth.noise import NoiseBank
 from synth.recipe import Recipe
 from synth.scene import Scene, folder_of
+from synth.utterance import listed, rendered
 
 SCENES, BUDGET, RENDERED = "scenes.jsonl", "noise_budget.json", "rendered.jsonl"
 MANIFEST, SKIPPED, AUDIO = "manifest.jsonl", "skipped.jsonl", "audio"
@@ -188,30 +188,6 @@ def audio_path(folder: Path, scene_id: str) -> Path:
     return folder / AUDIO / f"{scene_id}.flac"
 
 
-def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of a scene's audio file and what was measured on it.
-
-    Raises:
-        AudioError: What the scene names cannot be used.
-    """
-    parts = mix.render(one)
-    data = audio.encode(parts.sum)
-    facts = {
-        "id": one.id,
-        "samples": int(parts.speech.size),
-        "noise_gain_db": _rounded(parts.noise_gain_db),
-        "output_gain_db": _rounded(parts.output_gain_db),
-        "snr_db": _rounded(parts.snr_db),
-        "snr_db_rms": _rounded(parts.snr_db_rms),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    return data, facts
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
 def _list(plan: Plan, scenes: list[Scene], facts: dict[str, dict[str, Any]], out: Path) -> Iterator[Utterance]:
     """The manifest's utterances: the rendered ones and, if the recipe keeps them, their clean twins."""
     by_id = plan.speech.by_id
@@ -220,41 +196,4 @@ def _list(plan: Plan, scenes: list[Scene], facts: dict[str, dict[str, Any]], out
             clean = by_id[one.clean_id]
             if plan.recipe.keep_clean and (number == 0 or scenes[number - 1].clean_id != clean.id):
                 yield clean
-            yield _utterance(one, clean, facts[one.id], out)
-
-
-def _utterance(one: Scene, clean: Utterance, facts: dict[str, Any], out: Path) -> Utterance:
-    noise = [
-        {
-            "id": piece.id,
-            "source": piece.source,
-            "condition": piece.condition,
-            "offset": piece.offset,
-            "duration": piece.duration,
-            "gain_db": facts["noise_gain_db"],
-        }
-        for piece in one.noise
-    ]
-    provenance = {
-        "clean_id": one.clean_id,
-        "clean_filepath": scene.relative(one.clean_filepath, folder_of(out)),
-        "clean_offset": one.clean_offset,
-        "noise": noise,
-        "rir": one.cabin.id if one.cabin else None,
-        "cabin": one.cabin.row() if one.cabin else None,
-        "snr_db_requested": one.snr_db,
-        "snr_db": facts["snr_db"],
-        "snr_db_rms": facts["snr_db_rms"],
-        "output_gain_db": facts["output_gain_db"],
-        "seed": one.seed,
-        "sha256": facts["sha256"],
-    }
-    return replace(
-        clean,
-        id=one.id,
-        audio_filepath=audio_path(out.absolute(), one.id),
-        duration=facts["samples"] / audio.SAMPLING_RATE,
-        offset=0.0,
-        sampling_rate=audio.SAMPLING_RATE,
-        extra=dict(clean.extra) | {key: value for key, value in provenance.items() if value is not None},
-    )
+            yield listed(one, clean, facts[one.id], audio_path(out.absolute(), one.id), out)

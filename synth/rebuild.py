@@ -11,8 +11,9 @@ from speechbench import files, jobs, manifest
 from speechbench.errors import AudioError, SpeechbenchError, unknown_name
 from speechbench.progress import track
 from synth import scene
-from synth.build import MANIFEST, SCENES, audio_path, rendered
+from synth.build import MANIFEST, SCENES, audio_path
 from synth.scene import Scene, folder_of
+from synth.utterance import rendered
 
 STATES = ("verified", "rebuilt", "failed")
 

@@ -17,7 +17,7 @@ from speechbench.manifest import Manifest, Utterance
 from speechbench.seeds import seed_of
 from synth import cabin
 from synth.cabin import Cabin
-from synth.noise import Allotment, NoiseBank, Piece
+from synth.noise import FADE, Allotment, NoiseBank, Piece
 from synth.recipe import Recipe
 
 
@@ -35,6 +35,15 @@ class Scene:
     snr_db: float | None
     level_dbfs: float
     seed: int
+
+    @property
+    def heard(self) -> Iterator[tuple[Piece, float]]:
+        """Every piece of noise with the place in its file, in seconds, from where it counts as used.
+
+        Where two pieces cross-fade they make one noise between them: it counts for the earlier.
+        """
+        for number, piece in enumerate(self.noise):
+            yield piece, piece.offset + (FADE if number else 0.0)
 
     def row(self, folder: str) -> dict[str, Any]:
         """As one JSON line, with paths relative to `folder`."""

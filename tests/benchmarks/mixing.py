@@ -14,15 +14,16 @@ import audiomentations
 
 from speechbench import audio, manifest
 from speechbench.manifest import Skipped
-from synth import build, cabin, recipe, scene
+from synth import cabin, recipe, scene
 from synth.noise import NoiseBank
+from synth.utterance import rendered
 
 ROUNDS = 3
 
 
 def ours(scenes: list[scene.Scene], out: Path) -> None:
     for one in scenes:
-        data, _ = build.rendered(one)
+        data, _ = rendered(one)
         (out / f"{one.id}.flac").write_bytes(data)
 
 

@@ -1,0 +1,83 @@
+"""A scene becomes an utterance: the bytes of its audio file, what was measured on it, and its line in the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speechbench import audio
+from speechbench.manifest import Utterance
+from synth import mix
+from synth.scene import Scene, folder_of, relative
+
+
+def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a scene's audio file and what was measured on it.
+
+    Raises:
+        AudioError: What the scene names cannot be used.
+    """
+    parts = mix.render(one)
+    data = audio.encode(parts.sum)
+    facts = {
+        "id": one.id,
+        "samples": int(parts.speech.size),
+        "noise_gain_db": _rounded(parts.noise_gain_db),
+        "output_gain_db": _rounded(parts.output_gain_db),
+        "snr_db": _rounded(parts.snr_db),
+        "snr_db_rms": _rounded(parts.snr_db_rms),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return data, facts
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: Path, out: Path) -> Utterance:
+    """The manifest's line of a rendered scene.
+
+    Args:
+        one: The scene.
+        clean: The utterance that it was made from.
+        facts: What `rendered` measured.
+        audio_filepath: Where its audio lies, absolute.
+        out: The build folder, which paths are relative to.
+    """
+    noise = [
+        {
+            "id": piece.id,
+            "source": piece.source,
+            "condition": piece.condition,
+            "offset": piece.offset,
+            "duration": piece.duration,
+            "gain_db": facts["noise_gain_db"],
+        }
+        for piece in one.noise
+    ]
+    provenance = {
+        "clean_id": one.clean_id,
+        "clean_filepath": relative(one.clean_filepath, folder_of(out)),
+        "clean_offset": one.clean_offset,
+        "noise": noise,
+        "rir": one.cabin.id if one.cabin else None,
+        "cabin": one.cabin.row() if one.cabin else None,
+        "snr_db_requested": one.snr_db,
+        "snr_db": facts["snr_db"],
+        "snr_db_rms": facts["snr_db_rms"],
+        "output_gain_db": facts["output_gain_db"],
+        "seed": one.seed,
+        "sha256": facts["sha256"],
+    }
+    return replace(
+        clean,
+        id=one.id,
+        audio_filepath=audio_filepath,
+        duration=facts["samples"] / audio.SAMPLING_RATE,
+        offset=0.0,
+        sampling_rate=audio.SAMPLING_RATE,
+        extra=dict(clean.extra) | {key: value for key, value in provenance.items() if value is not None},
+    )
