@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from speechbench import audio
 from speechbench.audio import SAMPLING_RATE, Samples
 from synth.noise import FADE, Piece
+from synth.recordings import Recordings
 
 OVERLAP = round(FADE * SAMPLING_RATE)
 FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
-LONGEST_KEPT = 12.0  # s; 256 recordings of this length take 200 MB
+RECORDINGS = Recordings()  # of this process
 
 
 def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
@@ -32,6 +31,8 @@ def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
     Shape:
         (samples,)
     """
+    if len(pieces) == 1:
+        return _read(pieces[0], samples)
     laid = np.zeros(samples, dtype=np.float32)
     position = 0
     before = 0  # samples of overlap with the piece before
@@ -72,18 +73,6 @@ def _read(piece: Piece, samples: int) -> Samples:
 
     Its last value is held for the few samples that rounding or the speech's end may ask beyond it.
     """
-    path = Path(piece.audio_filepath)
-    whole = _recording(path)
-    if whole is None:
-        block = audio.read(path, piece.offset, piece.duration)[:samples]
-    else:
-        start = min(round(piece.offset * SAMPLING_RATE), whole.size - 1)
-        block = whole[start : start + samples]
-    block = block - block.mean(dtype=np.float64).astype(np.float32)
+    block = RECORDINGS.read(Path(piece.audio_filepath), piece.offset, piece.duration)[:samples]
+    block -= block.mean()
     return block if block.size == samples else np.pad(block, (0, samples - block.size), mode="edge")
-
-
-@lru_cache(maxsize=256)
-def _recording(path: Path) -> Samples | None:
-    """A short recording whole, for it will be asked again; None for a long one."""
-    return audio.read(path) if audio.inspect(path).duration <= LONGEST_KEPT else None
