@@ -117,21 +117,27 @@ def resample(samples: Samples, rate: int, sampling_rate: int = SAMPLING_RATE) ->
     return samples if rate == sampling_rate else np.asarray(soxr.resample(samples, rate, sampling_rate), dtype=np.float32)
 
 
-def encode(samples: Samples, sampling_rate: int = SAMPLING_RATE, suffix: str = ".flac") -> bytes:
+def encode(samples: Samples | NDArray[np.int16], sampling_rate: int = SAMPLING_RATE, suffix: str = ".flac") -> bytes:
     """The bytes of a 16-bit FLAC or WAV file; the same samples give the same bytes.
+
+    Args:
+        samples: In [-1, 1], or 16-bit steps as they are to be written.
+        sampling_rate: In Hz.
+        suffix: One of `FORMATS`.
 
     Raises:
         AudioError: A sample lies outside [-1, 1], or the format is not one of `FORMATS`.
     """
     if suffix not in FORMATS:
         raise AudioError(f"cannot write '{suffix}' audio; known: {', '.join(FORMATS)}")
-    peak = float(np.abs(samples).max(initial=0.0))
-    if not peak <= 1.0:
-        raise AudioError(f"refuse to write clipped audio (peak {peak:.3f} of 1.0)")
-    # Rounded here, not in libsndfile, whose float scaling (32767 or 32768) depends on its flags.
-    whole = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    if samples.dtype != np.int16:
+        peak = float(np.abs(samples).max(initial=0.0))
+        if not peak <= 1.0:
+            raise AudioError(f"refuse to write clipped audio (peak {peak:.3f} of 1.0)")
+        # Rounded here, not in libsndfile, whose float scaling (32767 or 32768) depends on its flags.
+        samples = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
-    soundfile.write(buffer, whole, sampling_rate, format=FORMATS[suffix], subtype="PCM_16")
+    soundfile.write(buffer, samples, sampling_rate, format=FORMATS[suffix], subtype="PCM_16")
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import convolve
 
 from speechbench import audio
@@ -62,13 +63,18 @@ class Parts:
 
     speech: Samples  # (N,)
     noise: Samples | None  # (N,), all that is written beside the speech: background, events, the rounding to 16 bits
-    sum: Samples  # (N,), as it is written: whole 16-bit steps
+    steps: NDArray[np.int16]  # (N,), the utterance as it is written
     noise_gain_db: float | None  # what the background was raised by, the output gain included
     events: tuple[Heard, ...]
     output_gain_db: float  # 0, or below it where the sum would have clipped
     clipped_samples: int
     snr_db: float | None  # measured: active level of the speech over RMS level of the noise
     snr_db_rms: float | None  # measured: both RMS, over the whole file
+
+    @property
+    def sum(self) -> Samples:
+        """The utterance as it is heard, (N,)."""
+        return self.steps * np.float32(1.0 / FULL_SCALE)
 
 
 def render(scene: Scene) -> Parts:
@@ -150,21 +156,22 @@ def mix(
         # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
         output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
     if laid is None or snr_db is None:
-        written = _in_steps(total)
-        return Parts(heard, None, written, None, (), output_gain_db, _saturate(written) if clip else 0, None, None)
-    written, around, noise_dbfs = _round(total, heard, active - snr_db)
+        steps, clipped = _written(_in_steps(total), clip)
+        return Parts(heard, None, steps, None, (), output_gain_db, clipped, None, None)
+    rounded, around, noise_dbfs = _round(total, heard, active - snr_db)
     realised = active - noise_dbfs
     _check(realised, snr_db, "the SNR", active)
     for event, sound in zip(laid.events, events, strict=True):
         _check(event.snr_db, sound.snr_db, "an event's SNR", active)
+    steps, clipped = _written(rounded, clip)
     return Parts(
         speech=heard,
         noise=around,
-        sum=written,
+        steps=steps,
         noise_gain_db=laid.gain_db,
         events=laid.events,
         output_gain_db=output_gain_db,
-        clipped_samples=_saturate(written) if clip else 0,
+        clipped_samples=clipped,
         snr_db=realised,
         snr_db_rms=level + gain_db - noise_dbfs,
     )
@@ -212,24 +219,31 @@ def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples,
     same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
     there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
     """
-    written = _in_steps(total)
-    noise = written - speech
+    rounded = _in_steps(total)
+    noise = _beside(rounded, speech)
     level = audio.rms_dbfs(noise)
     if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
         dither = (np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5) / FULL_SCALE
         dithered = _in_steps(total + dither.astype(np.float32))
-        beside = dithered - speech
+        beside = _beside(dithered, speech)
         other = audio.rms_dbfs(beside)
         if abs(other - noise_dbfs) < abs(level - noise_dbfs):
             return dithered, beside, other
-    return written, noise, level
+    return rounded, noise, level
 
 
 def _in_steps(samples: Samples) -> Samples:
+    """Whole 16-bit steps, still as floating-point numbers."""
     steps = samples * np.float32(FULL_SCALE)
     np.rint(steps, out=steps)
-    steps *= np.float32(1.0 / FULL_SCALE)
     return steps
+
+
+def _beside(steps: Samples, speech: Samples) -> Samples:
+    """What is in the sum beside the speech."""
+    noise = steps * np.float32(1.0 / FULL_SCALE)
+    noise -= speech
+    return noise
 
 
 def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -> None:
@@ -240,12 +254,13 @@ def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -
         )
 
 
-def _saturate(samples: Samples) -> int:
-    """Cut off what 16 bits do not hold, in place; how many samples that were."""
-    most = np.float32(1.0 - 1.0 / FULL_SCALE)
-    count = int(np.count_nonzero(samples > most) + np.count_nonzero(samples < -1.0))
-    np.clip(samples, -1.0, most, out=samples)
-    return count
+def _written(steps: Samples, clip: bool) -> tuple[NDArray[np.int16], int]:
+    """The steps as 16-bit integers, and how many samples were cut off because they do not fit."""
+    clipped = 0
+    if clip:
+        clipped = int(np.count_nonzero((steps > FULL_SCALE - 1) | (steps < -FULL_SCALE)))
+        np.clip(steps, -FULL_SCALE, FULL_SCALE - 1, out=steps)
+    return steps.astype(np.int16), clipped
 
 
 def _gain(samples: Samples, gain_db: float) -> Samples:

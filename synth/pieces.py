@@ -8,11 +8,10 @@ import numpy as np
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from synth.noise import FADE, Piece
-from synth.recordings import Recordings
+from synth.recordings import RECORDINGS
 
 OVERLAP = round(FADE * SAMPLING_RATE)
 FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
-RECORDINGS = Recordings()  # of this process
 
 
 def join(pieces: tuple[Piece, ...], samples: int) -> Samples:

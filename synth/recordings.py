@@ -52,3 +52,6 @@ class Recordings:
         self.kept[path] = whole = audio.decode(path)
         self.room -= whole[0].nbytes
         return whole
+
+
+RECORDINGS = Recordings()  # of this process

@@ -22,10 +22,10 @@ def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
         AudioError: What the scene names cannot be used.
     """
     parts = mix.render(one)
-    data = audio.encode(parts.sum)
+    data = audio.encode(parts.steps)
     facts = {
         "id": one.id,
-        "samples": int(parts.speech.size),
+        "samples": int(parts.steps.size),
         "noise_gain_db": _rounded(parts.noise_gain_db),
         "output_gain_db": _rounded(parts.output_gain_db),
         "snr_db": _rounded(parts.snr_db),
