@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechbench import audio, jobs, manifest
 from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError, name_some
