@@ -6,6 +6,7 @@ the RMS level of the noise that lies under it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ OVERLAP = round(FADE * SAMPLING_RATE)
 FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
 LONGEST_KEPT = 12.0  # s; 256 recordings of this length take 200 MB
 CEILING = 0.999  # of full scale: the largest peak that is written
+Reader = Callable[[Piece, int], Samples]
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,13 @@ def render(scene: Scene) -> Parts:
     try:
         return mix(speech, noise, scene.snr_db, scene.level_dbfs)
     except AudioError as error:
-        lain = f" with {', '.join(piece.audio_filepath for piece in scene.noise)}" if scene.noise else ""
-        raise AudioError(f"{scene.clean_filepath}{lain}: {error}") from error
+        raise named(scene, error) from error
+
+
+def named(scene: Scene, error: AudioError) -> AudioError:
+    """The error with the recordings that it comes from."""
+    lain = f" with {', '.join(piece.audio_filepath for piece in scene.noise)}" if scene.noise else ""
+    return AudioError(f"{scene.clean_filepath}{lain}: {error}")
 
 
 def mix(speech: Samples, noise: Samples | None, snr_db: float | None, level_dbfs: float) -> Parts:
@@ -73,14 +80,11 @@ def mix(speech: Samples, noise: Samples | None, snr_db: float | None, level_dbfs
     """
     envelope = audio.speech_envelope(speech)
     before = envelope.level().level_dbfs
-    if not np.isfinite(before):
-        raise AudioError("speech is silent, it has no level; remove the utterance")
+    check_levels(before, None if noise is None else audio.rms_dbfs(noise))
     speech_gain_db = level_dbfs - before
     noise_gain_db = None
     if noise is not None and snr_db is not None:
         noise_level = audio.rms_dbfs(noise)
-        if not np.isfinite(noise_level):
-            raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
         # The SNR refers to the speech as it will be heard: P.56 answers differ by hundredths of a dB after a gain.
         noise_gain_db = envelope.level(speech_gain_db).level_dbfs - snr_db - noise_level
     speech = _gain(speech, speech_gain_db)
@@ -98,11 +102,23 @@ def mix(speech: Samples, noise: Samples | None, snr_db: float | None, level_dbfs
     return Parts(speech, noise, noise_gain_db + output_gain_db, output_gain_db, active - level, audio.rms_dbfs(speech) - level)
 
 
+def check_levels(speech_dbfs: float, noise_dbfs: float | None) -> None:
+    """Refuse what has no level; `noise_dbfs` is None without noise.
+
+    Raises:
+        AudioError: Silent speech or silent noise.
+    """
+    if not np.isfinite(speech_dbfs):
+        raise AudioError("speech is silent, it has no level; remove the utterance")
+    if noise_dbfs is not None and not np.isfinite(noise_dbfs):
+        raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
+
+
 def _gain(samples: Samples, gain_db: float) -> Samples:
     return samples * np.float32(10.0 ** (gain_db / 20.0))
 
 
-def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
+def join(pieces: tuple[Piece, ...], samples: int, reader: Reader | None = None) -> Samples:
     """Read the pieces and lay them end to end.
 
     Each fades into the next along a quarter of a sine: the powers of two sounds that do not know each other then add
@@ -111,6 +127,7 @@ def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
     Args:
         pieces: The noise.
         samples: How long the result is.
+        reader: As `read`, which is the default.
 
     Raises:
         AudioError: A piece that cannot be read.
@@ -126,7 +143,7 @@ def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
         wanted = samples - position if last else min(round(piece.duration * SAMPLING_RATE), samples - position)
         if wanted <= 0:
             break
-        block = _read(piece, wanted)
+        block = (reader or read)(piece, wanted)
         after = 0 if last else OVERLAP
         block[:before] *= FADE_IN[: min(before, wanted)]
         if after:
@@ -137,7 +154,7 @@ def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
     return laid
 
 
-def _read(piece: Piece, samples: int) -> Samples:
+def read(piece: Piece, samples: int) -> Samples:
     """A piece's audio; its last value is held for the few samples that rounding or the speech's end may ask beyond it."""
     path = Path(piece.audio_filepath)
     whole = _recording(path)

@@ -84,16 +84,23 @@ def relative(path: str, folder: str) -> str:
     return os.path.relpath(path, folder)
 
 
-def draw(speech: Manifest, bank: NoiseBank, recipe: Recipe, seed: int) -> Iterator[Scene]:
+def draw(speech: Manifest, bank: NoiseBank, recipe: Recipe, seed: int, allotment: Allotment | None = None) -> Iterator[Scene]:
     """All scenes of a build, in the order of the clean ids, so that the manifest's order changes nothing.
 
     What belongs to one utterance (SNR, level, cabin) depends on the seed and its id alone; which noise it gets also
     depends on who else is there, for noise is shared out fairly.
 
+    Args:
+        speech: The clean utterances.
+        bank: The noise.
+        recipe: The ranges.
+        seed: Of everything.
+        allotment: Of the same bank, from which an earlier draw took its noise; None starts with all noise unused.
+
     Raises:
         SpeechbenchError: No noise for an utterance's split or a condition.
     """
-    allotment = Allotment(bank, recipe.conditions, seed)
+    allotment = allotment or Allotment(bank, recipe.conditions, seed)
     cabins = cabin.draw(recipe.cabin, seed)
     names: set[str] = set()
     for utterance in sorted(speech, key=lambda utterance: utterance.id):

@@ -1,0 +1,244 @@
+"""The arithmetic of `mix` and `cabin` on many scenes at once, with torch, on the CPU or a GPU.
+
+Every row is computed as if it were alone: what pads it to the longest of the batch is silent and counts nowhere. Levels
+are taken as `speechbench.audio` takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool1d, pad
+
+from speechbench import audio
+from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.errors import AudioError, SpeechbenchError
+from synth import mix as one_by_one
+from synth.scene import Scene
+
+SHORTEST_BLOCK = 4096  # samples; Fourier transforms of twice this are the fastest on the CPU measured
+ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
+HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
+NO_CABIN: tuple[Samples, int] = np.ones(1, dtype=np.float32), 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rendered scenes, on the device that rendered them."""
+
+    samples: Tensor  # (B, N), zero beyond each row's length
+    lengths: Tensor  # (B,), samples
+    snr_db: Tensor  # (B,), measured: active level of the speech over RMS level of the noise; NaN without noise
+    scenes: tuple[Scene, ...]  # B; their `clean_id` leads to the text
+
+
+class Heard(NamedTuple):
+    """What was read for one scene."""
+
+    scene: Scene
+    speech: Samples  # (N,), as recorded
+    noise: Samples | None  # (N,), joined; None for a scene without
+    response: tuple[Samples, int]  # of the cabin, and the direct path's delay in samples
+
+
+class Sounds(NamedTuple):
+    """What a batch is mixed from, on one device; rows are padded with zeros."""
+
+    speech: Tensor  # (B, N)
+    noise: Tensor  # (B, N), zero where a scene has none
+    lengths: Tensor  # (B,)
+    responses: Tensor  # (B, K)
+    delay: int  # samples, of the direct paths in all responses
+    snr_db: Tensor  # (B,), NaN without noise
+    level_dbfs: Tensor  # (B,)
+
+
+class Mixed(NamedTuple):
+    """Rows mixed, and the levels that were met; a silent row's level is -infinity and its samples mean nothing."""
+
+    samples: Tensor  # (B, N)
+    snr_db: Tensor  # (B,)
+    speech_dbfs: Tensor  # (B,), active level of the speech before it was levelled
+    noise_dbfs: Tensor  # (B,), RMS level of the noise before it was levelled
+
+
+class Envelopes(NamedTuple):
+    """As `audio.SpeechEnvelope`, row by row."""
+
+    held: Tensor  # (B, T); -1 in the padding, which reaches no threshold
+    lengths: Tensor  # (B,), samples
+    sum_squares: Tensor  # (B,)
+
+    def level_dbfs(self, gain_db: Tensor) -> Tensor:
+        """The active levels after the gains, as `audio.SpeechEnvelope.level` has them; -infinity for silence.
+
+        Shape:
+            (B,) -> (B,)
+        """
+        thresholds_db = torch.from_numpy(audio.THRESHOLDS_DBFS).to(gain_db.device) - gain_db[:, None]
+        steps = [(self.held >= c[:, None]).count_nonzero(1) for c in (10.0 ** (thresholds_db / 20.0)).unbind(1)]
+        held_steps = -(-self.lengths // ENVELOPE_STEP)
+        counts = torch.stack(steps, 1) * (self.lengths / held_steps.double())[:, None]
+        levels = 10.0 * (self.sum_squares[:, None] / counts).log10()
+        above = levels - thresholds_db
+        # Thresholds that are never reached come last; the first at or below the margin ends the search, else the last reached.
+        reached = (counts > 0).count_nonzero(1)
+        below = (counts > 0) & (above <= audio.MARGIN_DB)
+        end = torch.where(below.any(1), below.int().argmax(1), (reached - 1).clamp_min(0))[:, None]
+        start = (end - 1).clamp_min(0)
+        high, low = above.gather(1, start), above.gather(1, end)
+        share = torch.where((low <= audio.MARGIN_DB) & (high > low), (high - audio.MARGIN_DB) / (high - low), 1.0)
+        level = torch.lerp(levels.gather(1, start), levels.gather(1, end), share.clamp(0.0, 1.0))[:, 0]
+        return torch.where(reached > 0, level + gain_db, -torch.inf)
+
+
+@cache
+def _smoothing(device: torch.device) -> Tensor:
+    """The impulse response of P.56's two smoothing stages, as long as float64 can tell it from zero.
+
+    (1 - g)^2 / (1 - g z^-1)^2 has the impulse response (1 - g)^2 (n + 1) g^n.
+    """
+    g = float(np.exp(-audio.STEP / audio.TIME_CONSTANT))
+    n = torch.arange(SHORTEST_BLOCK // 4, dtype=torch.float64, device=device)
+    return ((1 - g) ** 2 * (n + 1) * g**n)[None]
+
+
+def convolve(signals: Tensor, responses: Tensor) -> Tensor:
+    """Each signal with its response, by overlapping and adding.
+
+    Shape:
+        (B, N), (B or 1, K) -> (B, at least N + K - 1)
+    """
+    block = max(SHORTEST_BLOCK, 1 << (responses.shape[1] - 1).bit_length())
+    blocks = pad(signals, (0, -signals.shape[1] % block)).view(len(signals), -1, block)
+    spectra = torch.fft.rfft(blocks, 2 * block) * torch.fft.rfft(responses, 2 * block)[:, None]
+    pieces = torch.fft.irfft(spectra, 2 * block)
+    first, second = pieces[..., :block], pieces[..., block:]
+    first[:, 1:] += second[:, :-1]
+    return torch.cat([first.flatten(1), second[:, -1]], 1)
+
+
+def envelopes(samples: Tensor, lengths: Tensor) -> Envelopes:
+    """The envelopes of ITU-T P.56 (12/2011), method B.
+
+    Args:
+        samples: Zero beyond each row's length.
+        lengths: Of the rows, in samples.
+
+    Shape:
+        (B, N), (B,) -> T = N / 16, rounded up
+    """
+    rectified = pad(samples.abs(), (0, -samples.shape[1] % ENVELOPE_STEP)).view(len(samples), -1, ENVELOPE_STEP)
+    mean = rectified.mean(-1).double()
+    steps = mean.shape[1]
+    smooth = convolve(mean, _smoothing(mean.device))[:, :steps]
+    held = max_pool1d(pad(smooth, (HANGOVER_STEPS - 1, 0)), HANGOVER_STEPS, 1)
+    beyond = torch.arange(steps, device=held.device) * ENVELOPE_STEP >= lengths[:, None]
+    return Envelopes(held.masked_fill(beyond, -1.0), lengths, _sum_squares(samples))
+
+
+def _sum_squares(samples: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(samples, dim=1)
+    return norm.double().square()
+
+
+def device_of(name: str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        SpeechbenchError: "cuda" where torch sees no GPU, or another kind of device.
+    """
+    device = torch.device(name)
+    if device.type not in ("cpu", "cuda"):
+        raise SpeechbenchError(f"scenes are rendered on 'cpu' or 'cuda', not on '{name}'")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpeechbenchError(f"torch {torch.__version__} sees no GPU here; render on 'cpu', or install a CUDA build of torch")
+    return device
+
+
+def render(heard: Sequence[Heard], device: torch.device) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
+    """The scenes as `mix.render` gives them before they are rounded to 16 bits, and those that have no level."""
+    sounds = gather(heard, device)
+    mixed = mix(sounds)
+    silent: list[tuple[Scene, AudioError]] = []
+    kept: list[int] = []
+    levels = torch.stack([mixed.speech_dbfs, mixed.noise_dbfs]).T.tolist()
+    for row, (one, (speech_dbfs, noise_dbfs)) in enumerate(zip(heard, levels, strict=True)):
+        try:
+            one_by_one.check_levels(speech_dbfs, None if one.noise is None else noise_dbfs)
+            kept.append(row)
+        except AudioError as error:
+            silent.append((one.scene, one_by_one.named(one.scene, error)))
+    samples, lengths, snr_db = mixed.samples, sounds.lengths, mixed.snr_db
+    if silent:
+        samples, lengths, snr_db = samples[kept], lengths[kept], snr_db[kept]
+    return Batch(samples, lengths, snr_db, tuple(heard[row].scene for row in kept)), silent
+
+
+def gather(heard: Sequence[Heard], device: torch.device) -> Sounds:
+    """Put what was read side by side and bring it to the device."""
+    lengths = [one.speech.size for one in heard]
+    empty = np.zeros(0, dtype=np.float32)
+    responses, delay = aligned([one.response for one in heard])
+    return Sounds(
+        speech=_padded([one.speech for one in heard], max(lengths), device),
+        noise=_padded([empty if one.noise is None else one.noise for one in heard], max(lengths), device),
+        lengths=torch.tensor(lengths, device=device),
+        responses=_padded(responses, max(map(len, responses)), device),
+        delay=delay,
+        snr_db=_column([one.scene.snr_db for one in heard], device),
+        level_dbfs=_column([one.scene.level_dbfs for one in heard], device),
+    )
+
+
+def aligned(responses: Sequence[tuple[Samples, int]]) -> tuple[list[Samples], int]:
+    """Impulse responses, delayed so that all their direct paths arrive when the last of them does, and this delay."""
+    latest = max(delay for _, delay in responses)
+    return [np.pad(response, (latest - delay, 0)) for response, delay in responses], latest
+
+
+def _padded(rows: Sequence[Samples], width: int, device: torch.device) -> Tensor:
+    # Only from pinned memory does a copy to a GPU run beside other work.
+    block = torch.zeros(len(rows), width, pin_memory=device.type == "cuda")
+    for line, row in zip(block.numpy(), rows, strict=True):
+        line[: row.size] = row
+    return block.to(device, non_blocking=True)
+
+
+def _column(values: Sequence[float | None], device: torch.device) -> Tensor:
+    given = [float("nan") if value is None else value for value in values]
+    return torch.tensor(given, dtype=torch.float64, device=device)
+
+
+def mix(sounds: Sounds) -> Mixed:
+    """Filter, level and add up, as `mix.render` does one by one."""
+    speech, noise, lengths, responses, delay, snr_db, level_dbfs = sounds
+    if responses.shape[1] > 1:
+        speech = convolve(speech, responses)[:, delay : delay + speech.shape[1]]
+        speech = speech * (torch.arange(speech.shape[1], device=speech.device) < lengths[:, None])  # the echo is cut
+    envelope = envelopes(speech, lengths)
+    speech_dbfs = envelope.level_dbfs(torch.zeros_like(level_dbfs))
+    noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10()
+    speech_gain_db = level_dbfs - speech_dbfs
+    noise_gain_db = envelope.level_dbfs(speech_gain_db) - snr_db - noise_dbfs
+    laid = noise * _factor(noise_gain_db.where(~snr_db.isnan(), 0.0))
+    total = torch.addcmul(laid, speech, _factor(speech_gain_db))
+    output_gain_db = (20.0 * (one_by_one.CEILING / total.abs().amax(1).double()).log10()).clamp_max(0.0)
+    level = envelope.level_dbfs(speech_gain_db + output_gain_db)
+    snr_db = level - noise_dbfs - noise_gain_db - output_gain_db
+    return Mixed(total * _factor(output_gain_db), snr_db, speech_dbfs, noise_dbfs)
+
+
+def _factor(gain_db: Tensor) -> Tensor:
+    """What the samples of each row are multiplied by.
+
+    Shape:
+        (B,) -> (B, 1)
+    """
+    return (10.0 ** (gain_db / 20.0)).float()[:, None]
