@@ -104,7 +104,7 @@ class Live:
         under_way: deque[list[Reading]] = deque()
         try:
             for group in groups:
-                under_way.append([(one, pool.submit(self._read, one)) for one in group])
+                under_way.append([(one, pool.submit(self.read, one)) for one in group])
                 if len(under_way) > READ_AHEAD:
                     yield from self._mix(under_way.popleft())
             while under_way:
@@ -112,7 +112,12 @@ class Live:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, one: Scene) -> Heard:
+    def read(self, one: Scene) -> Heard:
+        """What a scene is rendered from.
+
+        Raises:
+            AudioError: A recording that cannot be read.
+        """
         speech = audio.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
         noise = mix.join(one.noise, speech.size, self.recordings.read) if one.noise else None
         return Heard(one, speech, noise, cabin.impulse_response(one.cabin) if one.cabin else batch.NO_CABIN)
