@@ -86,9 +86,14 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
     Shape:
         (N,), N = round(duration * sampling_rate), or what the file holds where `duration` was rounded up.
     """
+    return resample(*decode(path, offset, duration), sampling_rate)
+
+
+def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tuple[Samples, int]:
+    """Read a recording as mono at the sampling rate of its file, which is returned too; otherwise as `read`."""
     try:
         with soundfile.SoundFile(str(path)) as stream:
-            rate = stream.samplerate
+            rate: int = stream.samplerate
             if offset:
                 stream.seek(min(round(offset * rate), stream.frames))
             count = -1 if duration is None else round(duration * rate)
@@ -104,9 +109,12 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
     samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not finite (NaN or infinity); export it again")
-    if rate != sampling_rate:
-        samples = soxr.resample(samples, rate, sampling_rate)
-    return np.ascontiguousarray(samples, dtype=np.float32)
+    return np.ascontiguousarray(samples), rate
+
+
+def resample(samples: Samples, rate: int, sampling_rate: int = SAMPLING_RATE) -> Samples:
+    """From one sampling rate to another, by soxr at its "HQ" quality."""
+    return samples if rate == sampling_rate else np.asarray(soxr.resample(samples, rate, sampling_rate), dtype=np.float32)
 
 
 def encode(samples: Samples, sampling_rate: int = SAMPLING_RATE, suffix: str = ".flac") -> bytes:

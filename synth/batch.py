@@ -20,12 +20,14 @@ from speechbench import audio
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from synth import mix as one_by_one
+from synth.noise import SILENCE_DBFS
 from synth.scene import Scene
 
 SHORTEST_BLOCK = 4096  # samples; Fourier transforms of twice this or half are the fastest on a CPU
 ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
 HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
-NO_CABIN: tuple[Samples, int] = np.ones(1, dtype=np.float32), 0
+NO_CHANGE: tuple[Samples, int] = np.ones(1, dtype=np.float32), 0  # a response
+NOTHING = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -38,34 +40,33 @@ class Batch:
     scenes: tuple[Scene, ...]  # B; their `clean_id` leads to the text
 
 
-class Heard(NamedTuple):
-    """What was read for one scene."""
+class Raw(NamedTuple):
+    """What a scene is rendered from."""
 
     scene: Scene
     speech: Samples  # (N,), as recorded
-    noise: Samples | None  # (N,), joined; None for a scene without
-    response: tuple[Samples, int]  # of the cabin, and the direct path's delay in samples
+    noise: Samples | None  # (N,), as it lies under speech whose active level is 0 dBFS
+    response: tuple[Samples, int] | None  # of voice and cabin, with its delay in samples
 
 
 class Sounds(NamedTuple):
-    """What a batch is mixed from, on one device; rows are padded with zeros."""
+    """The same of a batch, on one device; rows are padded with zeros."""
 
     speech: Tensor  # (B, N)
     noise: Tensor  # (B, N), zero where a scene has none
     lengths: Tensor  # (B,)
-    responses: Tensor  # (B, K)
-    delay: int  # samples, of the direct paths in all responses
-    snr_db: Tensor  # (B,), NaN without noise
+    responses: Tensor | None  # (B, K); None where no scene has one
+    delay: int  # samples, of all responses
     level_dbfs: Tensor  # (B,)
+    clip: Tensor  # (B,), truth values
 
 
 class Mixed(NamedTuple):
-    """Rows mixed, and the levels that were met; a silent row's level is -infinity and its samples mean nothing."""
+    """Rows mixed, and what was measured; those of silent speech mean nothing."""
 
     samples: Tensor  # (B, N)
     snr_db: Tensor  # (B,)
-    speech_dbfs: Tensor  # (B,), active level of the speech before it was levelled
-    noise_dbfs: Tensor  # (B,), RMS level of the noise before it was levelled
+    speech_dbfs: Tensor  # (B,), RMS level of the speech before it was levelled
 
 
 class Envelopes(NamedTuple):
@@ -117,8 +118,8 @@ def convolve(signals: Tensor, responses: Tensor) -> Tensor:
     """
     if signals.device.type == "cpu" and len(signals) > 1:
         # One row after another: its transforms stay in the cache, which makes it three times as fast.
-        rows = zip(signals.split(1), responses.expand(len(signals), -1).split(1), strict=True)
-        return torch.cat([convolve(signal, response) for signal, response in rows])
+        responses = responses.expand(len(signals), -1)
+        return torch.cat([convolve(signals[row : row + 1], responses[row : row + 1]) for row in range(len(signals))])
     block = max(SHORTEST_BLOCK, 1 << (responses.shape[1] - 1).bit_length())
     blocks = pad(signals, (0, -signals.shape[1] % block)).view(len(signals), -1, block)
     spectra = torch.fft.rfft(blocks, 2 * block) * torch.fft.rfft(responses, 2 * block)[:, None]
@@ -166,38 +167,36 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def render(heard: Sequence[Heard], device: torch.device) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
-    """The scenes as `mix.render` gives them before they are rounded to 16 bits, and those that have no level."""
-    sounds = gather(heard, device)
+def render(raw: Sequence[Raw], device: torch.device) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
+    """The scenes as `mix.render` gives them before it rounds to 16 bits, and the scenes whose speech is silent."""
+    sounds = gather(raw, device)
     mixed = mix(sounds)
-    silent: list[tuple[Scene, AudioError]] = []
-    kept: list[int] = []
-    levels = torch.stack([mixed.speech_dbfs, mixed.noise_dbfs]).T.tolist()
-    for row, (one, (speech_dbfs, noise_dbfs)) in enumerate(zip(heard, levels, strict=True)):
-        try:
-            one_by_one.check_levels(speech_dbfs, None if one.noise is None else noise_dbfs)
-            kept.append(row)
-        except AudioError as error:
-            silent.append((one.scene, one_by_one.named(one.scene, error)))
+    sounding = [level >= SILENCE_DBFS for level in mixed.speech_dbfs.tolist()]
+    silent = [one.scene for one, sounds_ in zip(raw, sounding, strict=True) if not sounds_]
     samples, lengths, snr_db = mixed.samples, sounds.lengths, mixed.snr_db
     if silent:
+        kept = torch.tensor(sounding, device=device)
         samples, lengths, snr_db = samples[kept], lengths[kept], snr_db[kept]
-    return Batch(samples, lengths, snr_db, tuple(heard[row].scene for row in kept)), silent
+    scenes = tuple(one.scene for one, sounds_ in zip(raw, sounding, strict=True) if sounds_)
+    errors = [(scene, one_by_one.named(scene, AudioError(one_by_one.SILENT))) for scene in silent]
+    return Batch(samples, lengths, snr_db, scenes), errors
 
 
-def gather(heard: Sequence[Heard], device: torch.device) -> Sounds:
+def gather(raw: Sequence[Raw], device: torch.device) -> Sounds:
     """Put what was read side by side and bring it to the device."""
-    lengths = [one.speech.size for one in heard]
-    empty = np.zeros(0, dtype=np.float32)
-    responses, delay = aligned([one.response for one in heard])
+    lengths = [one.speech.size for one in raw]
+    responses, delay = None, 0
+    if any(one.response for one in raw):
+        rows, delay = aligned([one.response or NO_CHANGE for one in raw])
+        responses = _padded(rows, max(map(len, rows)), device)
     return Sounds(
-        speech=_padded([one.speech for one in heard], max(lengths), device),
-        noise=_padded([empty if one.noise is None else one.noise for one in heard], max(lengths), device),
+        speech=_padded([one.speech for one in raw], max(lengths), device),
+        noise=_padded([NOTHING if one.noise is None else one.noise for one in raw], max(lengths), device),
         lengths=torch.tensor(lengths, device=device),
-        responses=_padded(responses, max(map(len, responses)), device),
+        responses=responses,
         delay=delay,
-        snr_db=_column([one.scene.snr_db for one in heard], device),
-        level_dbfs=_column([one.scene.level_dbfs for one in heard], device),
+        level_dbfs=torch.tensor([one.scene.level_dbfs for one in raw], dtype=torch.float64, device=device),
+        clip=torch.tensor([one.scene.clip for one in raw], device=device),
     )
 
 
@@ -215,28 +214,32 @@ def _padded(rows: Sequence[Samples], width: int, device: torch.device) -> Tensor
     return block.to(device, non_blocking=True)
 
 
-def _column(values: Sequence[float | None], device: torch.device) -> Tensor:
-    given = [float("nan") if value is None else value for value in values]
-    return torch.tensor(given, dtype=torch.float64, device=device)
-
-
 def mix(sounds: Sounds) -> Mixed:
-    """Filter, level and add up, as `mix.render` does one by one."""
-    speech, noise, lengths, responses, delay, snr_db, level_dbfs = sounds
-    if responses.shape[1] > 1:
+    """Filter, level and add up, as `mix.mix` does one by one."""
+    speech, noise, lengths, responses, delay, level_dbfs, clip = sounds
+    if responses is not None:
         speech = convolve(speech, responses)[:, delay : delay + speech.shape[1]]
-        speech = speech * (torch.arange(speech.shape[1], device=speech.device) < lengths[:, None])  # the echo is cut
+    inside = torch.arange(speech.shape[1], device=speech.device) < lengths[:, None]
+    speech = speech * inside  # what rings on after the end is cut
+    speech = speech - (speech.sum(1) / lengths)[:, None] * inside
     envelope = envelopes(speech, lengths)
-    speech_dbfs = envelope.level_dbfs(torch.zeros_like(level_dbfs))
-    noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10()
+    speech_dbfs = 10.0 * (envelope.sum_squares / lengths).log10()
     speech_gain_db = level_dbfs - speech_dbfs
-    noise_gain_db = envelope.level_dbfs(speech_gain_db) - snr_db - noise_dbfs
-    laid = noise * _factor(noise_gain_db.where(~snr_db.isnan(), 0.0))
-    total = torch.addcmul(laid, speech, _factor(speech_gain_db))
-    output_gain_db = (20.0 * (one_by_one.CEILING / total.abs().amax(1).double()).log10()).clamp_max(0.0)
-    level = envelope.level_dbfs(speech_gain_db + output_gain_db)
-    snr_db = level - noise_dbfs - noise_gain_db - output_gain_db
-    return Mixed(total * _factor(output_gain_db), snr_db, speech_dbfs, noise_dbfs)
+    for _ in range(2):
+        speech_gain_db = speech_gain_db + level_dbfs - envelope.level_dbfs(speech_gain_db)
+    output_gain_db = torch.zeros_like(speech_gain_db)
+    while True:
+        active = envelope.level_dbfs(speech_gain_db + output_gain_db)
+        total = torch.addcmul(speech * _factor(speech_gain_db + output_gain_db), noise, _factor(active))
+        peak = total.abs().amax(1).double()
+        over = (peak > one_by_one.CEILING) & ~clip
+        if not over.any():
+            break
+        lower = output_gain_db + 20.0 * (one_by_one.CEILING / peak).log10() - 0.001
+        output_gain_db = torch.where(over, lower, output_gain_db)
+    total = torch.where(clip[:, None], total.clamp(-1.0, 1.0 - 1.0 / one_by_one.FULL_SCALE), total)
+    noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10()
+    return Mixed(total, (-noise_dbfs).where(noise_dbfs.isfinite(), torch.nan), speech_dbfs)
 
 
 def _factor(gain_db: Tensor) -> Tensor:

@@ -12,25 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from threading import Lock
-
-import numpy as np
 
 from speechbench import audio
-from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.audio import SAMPLING_RATE
 from speechbench.errors import AudioError
 from speechbench.manifest import Skipped
 from speechbench.seeds import seed_of
-from synth import batch, cabin, mix, scene
-from synth.batch import Batch, Heard
+from synth import batch, mix, scene
+from synth.batch import Batch, Raw
 from synth.build import Plan
-from synth.noise import Allotment, NoiseBank, Piece
+from synth.noise import NoiseBank
+from synth.recordings import Recordings
 from synth.scene import Scene
 
 READ_AHEAD = 2  # batches that are read while one is rendered and trained on
 NOISE_BYTES = 2**30  # 4.7 h of decoded noise
 
-Reading = tuple[Scene, Future[Heard]]
+Reading = tuple[Scene, Future[Raw]]
 
 
 class Live:
@@ -77,11 +75,11 @@ class Live:
                 return scenes
 
     def _draw(self) -> Iterator[list[Scene]]:
-        speech, recipe, seed = self.plan.speech, self.plan.recipe, self.plan.seed
-        allotment = Allotment(self.bank, recipe.conditions, seed)
-        yield list(scene.draw(speech, self.bank, recipe, seed, allotment))
-        for epoch in count(1):
-            yield list(scene.draw(speech, self.bank, recipe, seed_of(seed, "epoch", epoch), allotment))
+        plan = self.plan
+        allotment = scene.allot(self.bank, plan.recipe, plan.seed)
+        for epoch in count():
+            seed = seed_of(plan.seed, "epoch", epoch) if epoch else plan.seed
+            yield list(scene.draw(plan.speech, self.bank, plan.recipe, seed, allotment))
 
     def batches(self, epoch: int, group: Callable[[Sequence[int]], Iterable[Sequence[int]]]) -> Iterator[Batch]:
         """The rendered batches of an epoch.
@@ -112,66 +110,33 @@ class Live:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def read(self, one: Scene) -> Heard:
+    def read(self, one: Scene) -> Raw:
         """What a scene is rendered from.
 
         Raises:
-            AudioError: A recording that cannot be read.
+            AudioError: A recording that cannot be read, silent noise, events louder than all noise shall be.
         """
         speech = audio.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
-        noise = mix.join(one.noise, speech.size, self.recordings.read) if one.noise else None
-        return Heard(one, speech, noise, cabin.impulse_response(one.cabin) if one.cabin else batch.NO_CABIN)
+        background, events = mix.noise_of(one, speech.size, self.recordings)
+        if background is None or one.snr_db is None:
+            return Raw(one, speech, None, mix.response_of(one))
+        try:
+            laid = mix.lay(background, events, 0.0, one.snr_db)
+        except AudioError as error:
+            raise mix.named(one, error) from error
+        return Raw(one, speech, laid.samples, mix.response_of(one))
 
     def _mix(self, readings: list[Reading]) -> Iterator[Batch]:
         """The batch; none where nothing is left."""
-        heard: list[Heard] = []
+        raw: list[Raw] = []
         for one, future in readings:
             try:
-                heard.append(future.result())
+                raw.append(future.result())
             except AudioError as error:
                 self.skipped.add(one.id, error)
-        if heard:
-            rendered, silent = batch.render(heard, self.device)
+        if raw:
+            rendered, silent = batch.render(raw, self.device)
             for one, reason in silent:
                 self.skipped.add(one.id, reason)
             if rendered.scenes:
                 yield rendered
-
-
-class Recordings:
-    """Long noise recordings, decoded once and kept while there is room; threads may share it.
-
-    What is kept stays: noise is used in turn, so that what was used last is wanted last, and to drop what was used first
-    would drop what comes next. A recording of another sampling rate is not kept, for the cut and then converted piece,
-    which `mix.render` uses, differs from a piece of the converted recording.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        """Start with none; `most_bytes` is the memory for all."""
-        self.free_bytes = most_bytes
-        self.kept: dict[str, Samples | None] = {}  # None: is read piece by piece
-        self.lock = Lock()
-
-    def read(self, piece: Piece, samples: int) -> Samples:
-        """As `mix.read`."""
-        whole = self._recording(piece.audio_filepath)
-        if whole is None:
-            return mix.read(piece, samples)
-        start = round(piece.offset * SAMPLING_RATE)
-        block = whole[start : start + min(samples, round(piece.duration * SAMPLING_RATE))]
-        return np.pad(block, (0, samples - block.size), mode="edge")
-
-    def _recording(self, path: str) -> Samples | None:
-        with self.lock:  # while decoding too, so that no two threads decode the same
-            if path not in self.kept:
-                self.kept[path] = self._decoded(Path(path))
-            return self.kept[path]
-
-    def _decoded(self, path: Path) -> Samples | None:
-        header = audio.inspect(path)
-        size = round(header.duration * SAMPLING_RATE) * np.dtype(np.float32).itemsize
-        if header.duration <= mix.LONGEST_KEPT or header.sampling_rate != SAMPLING_RATE or size > self.free_bytes:
-            return None
-        samples = audio.read(path)
-        self.free_bytes -= samples.nbytes
-        return samples

@@ -19,75 +19,88 @@ def white(samples, level, seed=0):
     return np.random.default_rng(seed).normal(0, level, samples).astype(np.float32)
 
 
-def heard(speech, noise, snr_db, level_dbfs, car=None):
-    one = Scene("a-noisy1", "a", "/a.flac", 0.0, speech.size / RATE, (), car, snr_db, level_dbfs, 1)
-    return batch.Heard(one, speech, noise, cabin.impulse_response(car) if car else batch.NO_CABIN)
+def raw(speech, noise, snr_db, level_dbfs, car=None, events=(), lombard_db=0.0, clip=False):
+    """A scene read, and the same rendered alone by `mix.mix`."""
+    one = Scene(
+        id="a-noisy1",
+        clean_id="a",
+        clean_filepath="/a.flac",
+        clean_offset=0.0,
+        clean_duration=speech.size / RATE,
+        noise=(),
+        cabin=car,
+        snr_db=snr_db,
+        level_dbfs=level_dbfs,
+        seed=1,
+        lombard_db=lombard_db,
+        clip=clip,
+    )
+    response = mix.response_of(one)
+    laid = None if noise is None else mix.lay(noise, events, 0.0, snr_db).samples
+    heard = speech if response is None else cabin.apply(speech, *response)
+    return batch.Raw(one, speech, laid, response), mix.mix(heard, noise, snr_db, level_dbfs, events, clip)
 
 
-def alone(one):
-    """The scene by `mix.mix`."""
-    speech = cabin.apply(one.speech, one.scene.cabin) if one.scene.cabin else one.speech
-    return mix.mix(speech, one.noise, one.scene.snr_db, one.scene.level_dbfs)
-
-
-def assert_agree(rendered, scenes):
-    for row, length, snr_db, one in zip(rendered.samples, rendered.lengths, rendered.snr_db, scenes, strict=True):
-        parts = alone(one)
-        assert row[:length].cpu().numpy() == pytest.approx(parts.sum, abs=1e-5)
+def assert_agree(pairs, device=CPU):
+    rendered, silent = batch.render([one for one, _ in pairs], device)
+    assert not silent and rendered.scenes == tuple(one.scene for one, _ in pairs)
+    for row, length, snr_db, (_, parts) in zip(rendered.samples, rendered.lengths, rendered.snr_db, pairs, strict=True):
+        # `mix.mix` rounds to 16 bits. Beyond that, a moment that just reaches a threshold of P.56 here and not there moves
+        # the level of short speech by some thousandths of a dB.
+        assert row[:length].cpu().numpy() == pytest.approx(parts.sum, abs=0.5 / 32768 + 1e-4)
         assert not row[length:].any()
-        if parts.snr_db is None:
-            assert snr_db.isnan()
-        else:
-            assert float(snr_db) == pytest.approx(parts.snr_db, abs=1e-3)
+        assert (float(snr_db) == pytest.approx(parts.snr_db, abs=0.02)) if parts.snr_db is not None else snr_db.isnan()
 
 
-def varied(device):
-    """Scenes of many lengths, levels and kinds, mixed on a device."""
-    scenes = []
+def varied():
+    """Scenes of many lengths, levels and kinds."""
+    horn, tick = white(RATE // 2, 0.2, 8), white(RATE // 20, 0.2, 9)
     for number, seconds in enumerate([0.3, 7.1, 2.0004, 3.3, 1.0, 4.7]):
-        speech = syllables(np.random.default_rng(number), seconds, 10 ** -(number / 2), 0.1 * number)
+        speech = syllables(np.random.default_rng(number), seconds, 10 ** -(number / 2), 0.1 * number) + np.float32(0.01)
         noise = None if number == 3 else white(speech.size, 0.1, number)
-        scenes.append(heard(speech, noise, None if noise is None else 6.0 * number - 12, -24.0, [None, *CABINS][number % 4]))
-    rendered, silent = batch.render(scenes, device)
-    assert not silent
-    assert_agree(rendered, scenes)
+        snr_db = None if noise is None else 5.0 * number - 12
+        events = [mix.Sound(700, horn, snr_db + 8), mix.Sound(9000, tick, snr_db)] if number in (1, 2) else []
+        yield raw(speech, noise, snr_db, -17.0, [None, *CABINS][number % 4], events, 6.0 * (number % 2), clip=number == 0)
 
 
 def test_a_batch_agrees_with_its_scenes_rendered_one_by_one():
-    varied(CPU)
+    pairs = list(varied())
+    assert pairs[0][1].clipped_samples > 0 and min(parts.output_gain_db for _, parts in pairs) < -1
+    assert_agree(pairs)
 
 
 def test_a_gpu_agrees_with_scenes_rendered_one_by_one():
     if not torch.cuda.is_available():
         pytest.skip(f"torch {torch.__version__} sees no GPU on this machine")
-    varied(torch.device("cuda"))
+    assert_agree(list(varied()), torch.device("cuda"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seconds=st.lists(st.floats(0.1, 2.0), min_size=1, max_size=3),
     speech_level=st.floats(0.003, 0.5),
-    noise_level=st.floats(1e-4, 0.4),
+    noise_level=st.floats(1e-3, 0.4),
     pause=st.floats(0.0, 0.9),
-    snr_db=st.floats(-20, 40),
-    level_dbfs=st.floats(-45, -12),
+    snr_db=st.floats(-20, 30),
+    level_dbfs=st.floats(-35, -12),
     car=st.sampled_from([None, *CABINS]),
+    event_snr_db=st.none() | st.floats(5, 20),
 )
-def test_any_scene_agrees(seconds, speech_level, noise_level, pause, snr_db, level_dbfs, car):
-    scenes = []
+def test_any_scene_agrees(seconds, speech_level, noise_level, pause, snr_db, level_dbfs, car, event_snr_db):
+    pairs = []
     for number, length in enumerate(seconds):
         speech = syllables(np.random.default_rng(number), length, speech_level, pause)
-        scenes.append(heard(speech, white(speech.size, noise_level, number), snr_db, level_dbfs, car))
-    rendered, silent = batch.render(scenes, CPU)
-    assert not silent
-    assert_agree(rendered, scenes)
+        click = white(RATE // 50, 0.1, 7)
+        events = [] if event_snr_db is None else [mix.Sound(RATE // 20, click, snr_db + event_snr_db)]
+        pairs.append(raw(speech, white(speech.size, noise_level, number), snr_db, level_dbfs, car, events))
+    assert_agree(pairs)
 
 
 def test_padding_changes_no_result():
-    scenes = [
-        heard(syllables(np.random.default_rng(n), s), white(round(s * RATE), 0.1), 3.0, -26.0, CABINS[0])
-        for n, s in enumerate([0.4, 1.7, 6.0])
-    ]
+    scenes = []
+    for number, seconds in enumerate([0.4, 1.7, 6.0]):
+        speech = syllables(np.random.default_rng(number), seconds) + np.float32(0.02)
+        scenes.append(raw(speech, white(speech.size, 0.1), 3.0, -26.0, CABINS[number])[0])
     together, _ = batch.render(scenes, CPU)
     for row, one in enumerate(scenes):
         single, _ = batch.render([one], CPU)
@@ -129,12 +142,10 @@ def test_words_stay_where_they_were_in_every_cabin():
         assert abs(int(echo.abs().argmax()) - RATE // 2) <= 1
 
 
-def test_what_has_no_level_is_told_by_name():
-    speech, silence = white(RATE, 0.1), np.zeros(RATE, np.float32)
-    scenes = [heard(silence, speech, 0.0, -26.0), heard(speech, speech, 0.0, -26.0), heard(speech, silence, 0.0, -26.0)]
-    rendered, silent = batch.render(scenes, CPU)
-    assert [str(error).split(": ")[1] for _, error in silent] == [
-        "speech is silent, it has no level; remove the utterance",
-        "noise is silent here, no SNR can be set; remove the silence from the noise",
-    ]
-    assert rendered.samples.isfinite().all() and len(rendered.scenes) == 1
+def test_silent_speech_is_told_by_name_and_left_out():
+    one, parts = raw(white(RATE, 0.1), white(RATE, 0.1, 3), 0.0, -26.0)
+    silent = one._replace(speech=np.full(2 * RATE, 0.25, np.float32), noise=white(2 * RATE, 0.1))  # an offset is no sound
+    rendered, errors = batch.render([silent, one, silent._replace(noise=None)], CPU)
+    assert [str(error) for _, error in errors] == 2 * ["/a.flac: speech is silent, it has no level; remove the utterance"]
+    assert rendered.scenes == (one.scene,)
+    assert rendered.samples[0, :RATE].numpy() == pytest.approx(parts.sum, abs=3e-5)

@@ -46,7 +46,7 @@ def test_reverberation_is_as_short_as_in_a_car(cabins):
 def test_words_stay_where_they_were(cabins):
     speech = syllables(np.random.default_rng(0), 2.0)
     for one in cabins:
-        heard = cabin.apply(speech, one)
+        heard = cabin.apply(speech, *cabin.impulse_response(one))
         assert heard.size == speech.size
         lags = np.arange(-80, 81)
         match = [np.dot(heard[200:-200], speech[200 - lag : speech.size - 200 - lag]) for lag in lags]

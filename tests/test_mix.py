@@ -90,16 +90,6 @@ def test_noise_is_levelled_after_it_is_cut(tmp_path):
     assert audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
 
 
-def test_pieces_join_without_gap_or_click_and_keep_their_power(tmp_path):
-    audio.write(tmp_path / "n.flac", np.clip(white(16, 0.1), -1, 1))  # longer than is kept decoded
-    pieces = tuple(piece(tmp_path / "n.flac", offset, 1.0 + 0.02 * (offset < 12)) for offset in (1.0, 5.0, 9.0, 13.0))
-    laid = mix.join(pieces, 4 * RATE)
-    for start in range(0, 4 * RATE, 800):
-        assert 0.07 < np.sqrt(np.mean(laid[start : start + 800] ** 2)) < 0.13
-    assert np.abs(np.diff(laid)).max() < 1.0
-    assert laid[0] == pytest.approx(audio.read(tmp_path / "n.flac", 1.0, 1.0)[0])
-
-
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 def test_noise_of_any_sampling_rate_covers_the_speech(tmp_path, rate):
     import soundfile
