@@ -1,7 +1,8 @@
 """The arithmetic of `mix` and `cabin` on many scenes at once, with torch, on the CPU or a GPU.
 
 Every row is computed as if it were alone: what pads it to the longest of the batch is silent and counts nowhere. Levels
-are taken as `speechbench.audio` takes them.
+are taken as `speechbench.audio` takes them. Nothing is rounded to 16 bits, so that scenes that these do not hold are
+rendered too.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written
 FULL_SCALE = 32768.0
+ROUNDING = 1.0 / 12.0 / FULL_SCALE**2  # power of the error: even over a step
+GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
 SILENT = "speech is silent, it has no level; remove the utterance"
 TOLERANCE_DB = 0.1  # by which an SNR may miss what was asked
 
@@ -141,46 +143,44 @@ def mix(
     Raises:
         AudioError: Silent speech or silent noise: there is no level to speak of. An SNR that cannot be reached.
     """
-    speech = speech - speech.mean(dtype=np.float64).astype(np.float32)
-    level = audio.rms_dbfs(speech)
+    speech = speech - speech.mean()
+    envelope = audio.speech_envelope(speech)
+    level = audio.decibels(envelope.sum_squares / speech.size)
     if level < SILENCE_DBFS:
         raise AudioError(SILENT)
-    envelope = audio.speech_envelope(speech)
     # P.56 answers by how the speech lies to its thresholds, so that the gain has to be known first: RMS is a beginning.
     speech_gain_db = level_dbfs - level
     for _ in range(2):
         speech_gain_db += level_dbfs - envelope.level(speech_gain_db).level_dbfs
     output_gain_db = 0.0
     while True:
-        heard = _gain(speech, speech_gain_db + output_gain_db)
-        active = envelope.level(speech_gain_db + output_gain_db).level_dbfs
+        gain_db = speech_gain_db + output_gain_db
+        heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
         laid = None if noise is None or snr_db is None else lay(noise, events, active, snr_db)
-        total = heard.copy() if laid is None else heard + laid.samples
+        total = heard if laid is None else heard + laid.samples
         peak = max(float(total.max()), -float(total.min()))
         if clip or peak <= CEILING:
             break
         # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
         output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
-    total *= np.float32(FULL_SCALE)
-    np.rint(total, out=total)
-    total *= np.float32(1.0 / FULL_SCALE)
     if laid is None or snr_db is None:
-        return Parts(heard, None, total, None, (), output_gain_db, _saturate(total) if clip else 0, None, None)
-    written = total - heard
-    realised = active - audio.rms_dbfs(written)
+        written = _in_steps(total)
+        return Parts(heard, None, written, None, (), output_gain_db, _saturate(written) if clip else 0, None, None)
+    written, around, noise_dbfs = _round(total, heard, active - snr_db)
+    realised = active - noise_dbfs
     _check(realised, snr_db, "the SNR", active)
     for event, sound in zip(laid.events, events, strict=True):
         _check(event.snr_db, sound.snr_db, "an event's SNR", active)
     return Parts(
         speech=heard,
-        noise=written,
-        sum=total,
+        noise=around,
+        sum=written,
         noise_gain_db=laid.gain_db,
         events=laid.events,
         output_gain_db=output_gain_db,
-        clipped_samples=_saturate(total) if clip else 0,
+        clipped_samples=_saturate(written) if clip else 0,
         snr_db=realised,
-        snr_db_rms=audio.rms_dbfs(heard) - audio.rms_dbfs(written),
+        snr_db_rms=level + gain_db - noise_dbfs,
     )
 
 
@@ -188,13 +188,16 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
     """The noise under speech of an active level: events at their own SNRs, the background so that the sum meets its own.
 
     With the background b, the events e and P the power that all noise shall have, the gain g of the background solves
-    mean((g b + e)^2) = P, that is g^2 mean(b^2) + 2 g mean(b e) + mean(e^2) - P = 0.
+    mean((g b + e)^2) = P, that is g^2 mean(b^2) + 2 g mean(b e) + mean(e^2) - P = 0. Rounding to 16 bits adds its share.
     """
     level = audio.rms_dbfs(background)
     if level < SILENCE_DBFS:
         raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
+    power = 10.0 ** ((active_dbfs - snr_db) / 10.0) - ROUNDING
+    if power <= 0.0:
+        raise AudioError(f"noise of {active_dbfs - snr_db:.0f} dBFS is less than 16 bits hold; ask for a lower SNR")
     if not events:
-        gain_db = active_dbfs - snr_db - level
+        gain_db = audio.decibels(power) - level
         return Laid(_gain(background, gain_db), gain_db, ())
     over = np.zeros_like(background)
     heard = []
@@ -206,15 +209,41 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
         scaled = _gain(event.samples, gain_db)
         over[event.start : event.start + scaled.size] += scaled
         heard.append(Heard(gain_db, active_dbfs - audio.rms_dbfs(scaled)))
-    power = 10.0 ** ((active_dbfs - snr_db) / 10.0)
     left = power - 10.0 ** (audio.rms_dbfs(over) / 10.0)
     if left <= 0.0:
         raise AudioError(f"the events alone exceed the noise of {snr_db:g} dB SNR; raise the events' 'snr_db'")
     own = 10.0 ** (level / 10.0)
-    common = float(np.multiply(background, over, dtype=np.float64).mean())
+    common = float((background * over).mean())
     gain_db = 20.0 * float(np.log10((np.sqrt(common * common + own * left) - common) / own))
     over += _gain(background, gain_db)
     return Laid(over, gain_db, tuple(heard))
+
+
+def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:
+    """The sum in 16-bit steps, the noise that is in it, and that noise's level.
+
+    Noise of few steps that takes the same values again and again (a cut-off recording, a square wave) is rounded the
+    same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
+    there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
+    """
+    written = _in_steps(total)
+    noise = written - speech
+    level = audio.rms_dbfs(noise)
+    if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
+        dither = (np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5) / FULL_SCALE
+        dithered = _in_steps(total + dither.astype(np.float32))
+        beside = dithered - speech
+        other = audio.rms_dbfs(beside)
+        if abs(other - noise_dbfs) < abs(level - noise_dbfs):
+            return dithered, beside, other
+    return written, noise, level
+
+
+def _in_steps(samples: Samples) -> Samples:
+    steps = samples * np.float32(FULL_SCALE)
+    np.rint(steps, out=steps)
+    steps *= np.float32(1.0 / FULL_SCALE)
+    return steps
 
 
 def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -> None:

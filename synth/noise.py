@@ -145,7 +145,7 @@ def _listen(noise: Noise) -> tuple[str, Noise | AudioError]:
         samples = audio.read(Path(noise.audio_filepath), noise.offset, noise.duration)
     except AudioError as error:
         return noise.id, error
-    if audio.rms_dbfs(samples - samples.mean(dtype=np.float64).astype(np.float32)) < SILENCE_DBFS:
+    if audio.rms_dbfs(samples - samples.mean()) < SILENCE_DBFS:
         return noise.id, AudioError(f"{noise.audio_filepath}: noise is silent, no SNR can be set; remove it")
     sounding = np.flatnonzero(samples)
     start, end = int(sounding[0]) / audio.SAMPLING_RATE, (int(sounding[-1]) + 1) / audio.SAMPLING_RATE

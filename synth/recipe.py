@@ -13,7 +13,7 @@ from synth.spread import Range, Spread, bounds
 
 BUILT_IN = Path(__file__).parent / "recipes"
 MOST_SNR_DB = 90.0  # 16 bits span 96 dB
-# Rounding to 16 bits is noise of step^2 / 12 = -101.1 dBFS. It adds 0.1 dB to noise that lies 16.4 dB above it.
+# RMS of two 16-bit steps: below, a good part of the noise that is heard would be rounding.
 QUIETEST_NOISE_DBFS = -84.0
 MOST_ABSORPTION = 0.98  # of the sound that meets a wall
 

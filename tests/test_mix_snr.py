@@ -122,7 +122,8 @@ def random_scene(number, recordings):
     noise = [piece(chance, chance.choice(recordings["noise"]), seconds)]
     while (left := seconds + 0.02 * (len(noise) - 1) - sum(one.duration for one in noise)) > 1e-6:
         noise.append(piece(chance, chance.choice(recordings["noise"]), left + 0.02))
-    snr_db = round(chance.uniform(-15.0, 40.0), 2)
+    level_dbfs = round(chance.uniform(-38.0, -12.0), 2)
+    snr_db = round(chance.uniform(-15.0, min(45.0, level_dbfs + 80.0)), 2)
     events = []
     for recording in chance.sample(recordings["noise"], chance.choice([0, 0, 1, 2])):
         one = piece(chance, recording, round(chance.uniform(0.1, seconds), 3))
@@ -137,7 +138,7 @@ def random_scene(number, recordings):
         noise=tuple(noise),
         cabin=chance.choice([None, None, *recordings["cabins"]]),
         snr_db=snr_db,
-        level_dbfs=round(chance.uniform(-38.0, -12.0), 2),
+        level_dbfs=level_dbfs,
         seed=number,
         events=tuple(events),
         lombard_db=chance.choice([0.0, 0.0, 8.0]),

@@ -1,4 +1,6 @@
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,9 @@ def test_events_have_a_probability_an_snr_and_their_conditions(own):
 def test_mistakes_are_answered_with_what_was_expected(own, text, message):
     with pytest.raises(SpeechbenchError, match=message):
         own(text)
+
+
+def test_the_recipes_in_the_documents_are_recipes(own):
+    blocks = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[1] / "docs" / "synthesis.md").read_text(), re.DOTALL)
+    found = [own(block) for block in blocks]
+    assert len(found) == 2 and found[0].cabin.rirs == "my-rirs" and found[1].events["wiper"].conditions == ("rain",)
