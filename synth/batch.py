@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool1d, pad
+from torch.nn.functional import pad
 
 from speechbench import audio
 from speechbench.audio import SAMPLING_RATE, Samples
@@ -59,7 +59,7 @@ class Sounds(NamedTuple):
     responses: Tensor | None  # (B, K); None where no scene has one
     delay: int  # samples, of all responses
     level_dbfs: Tensor  # (B,)
-    clip: Tensor  # (B,), truth values
+    clip: Tensor | None  # (B,), truth values; None where all are turned down
 
 
 class Mixed(NamedTuple):
@@ -73,7 +73,7 @@ class Mixed(NamedTuple):
 class Envelopes(NamedTuple):
     """As `audio.SpeechEnvelope`, row by row."""
 
-    held: Tensor  # (B, T); -1 in the padding, which reaches no threshold
+    held: Tensor  # (B, T), in rising order; -1 for the padding, which reaches no threshold
     lengths: Tensor  # (B,), samples
     sum_squares: Tensor  # (B,)
 
@@ -84,9 +84,8 @@ class Envelopes(NamedTuple):
             (B,) -> (B,)
         """
         thresholds_db = torch.from_numpy(audio.THRESHOLDS_DBFS).to(gain_db.device) - gain_db[:, None]
-        steps = [(self.held >= c[:, None]).count_nonzero(1) for c in (10.0 ** (thresholds_db / 20.0)).unbind(1)]
-        held_steps = -(-self.lengths // ENVELOPE_STEP)
-        counts = torch.stack(steps, 1) * (self.lengths / held_steps.double())[:, None]
+        steps = self.held.shape[1] - torch.searchsorted(self.held, 10.0 ** (thresholds_db / 20.0))
+        counts = steps * (self.lengths / (-(-self.lengths // ENVELOPE_STEP)).double())[:, None]
         levels = 10.0 * (self.sum_squares[:, None] / counts).log10()
         above = levels - thresholds_db
         # Thresholds that are never reached come last; the first at or below the margin ends the search, else the last reached.
@@ -144,9 +143,23 @@ def envelopes(samples: Tensor, lengths: Tensor) -> Envelopes:
     mean = rectified.mean(-1).double()
     steps = mean.shape[1]
     smooth = convolve(mean, _smoothing(mean.device))[:, :steps]
-    held = max_pool1d(pad(smooth, (HANGOVER_STEPS - 1, 0)), HANGOVER_STEPS, 1)
-    beyond = torch.arange(steps, device=held.device) * ENVELOPE_STEP >= lengths[:, None]
-    return Envelopes(held.masked_fill(beyond, -1.0), lengths, _sum_squares(samples))
+    beyond = torch.arange(steps, device=smooth.device) * ENVELOPE_STEP >= lengths[:, None]
+    held = _held(smooth).masked_fill(beyond, -1.0).sort(1).values
+    return Envelopes(held, lengths, _sum_squares(samples))
+
+
+def _held(envelope: Tensor) -> Tensor:
+    """The maximum over the hangover before each step: of 2 steps, of 4, of 8, ... and of two stretches that overlap.
+
+    Shape:
+        (B, T) -> (B, T)
+    """
+    widest, width = pad(envelope, (HANGOVER_STEPS - 1, 0)), 1
+    while width < HANGOVER_STEPS:
+        shift = min(width, HANGOVER_STEPS - width)
+        widest = torch.maximum(widest[:, shift:], widest[:, :-shift])
+        width += shift
+    return widest
 
 
 def _sum_squares(samples: Tensor) -> Tensor:
@@ -197,7 +210,7 @@ def gather(raw: Sequence[Raw], device: torch.device) -> Sounds:
         responses=responses,
         delay=delay,
         level_dbfs=torch.tensor([one.scene.level_dbfs for one in raw], dtype=torch.float64, device=device),
-        clip=torch.tensor([one.scene.clip for one in raw], device=device),
+        clip=torch.tensor([one.scene.clip for one in raw], device=device) if any(one.scene.clip for one in raw) else None,
     )
 
 
@@ -218,11 +231,11 @@ def _padded(rows: Sequence[Samples], width: int, device: torch.device) -> Tensor
 def mix(sounds: Sounds) -> Mixed:
     """Filter, level and add up, as `mix.mix` does one by one."""
     speech, noise, lengths, responses, delay, level_dbfs, clip = sounds
+    sizes = lengths.tolist()
     if responses is not None:
         speech = convolve(speech, responses)[:, delay : delay + speech.shape[1]]
-    inside = torch.arange(speech.shape[1], device=speech.device) < lengths[:, None]
-    speech = speech * inside  # what rings on after the end is cut
-    speech = speech - (speech.sum(1) / lengths)[:, None] * inside
+        _end(speech, sizes)  # what rings on is cut
+    speech = _end(speech - (speech.sum(1) / lengths)[:, None], sizes)
     envelope = envelopes(speech, lengths)
     speech_dbfs = 10.0 * (envelope.sum_squares / lengths).log10()
     speech_gain_db = level_dbfs - speech_dbfs
@@ -232,15 +245,26 @@ def mix(sounds: Sounds) -> Mixed:
     while True:
         active = envelope.level_dbfs(speech_gain_db + output_gain_db)
         total = torch.addcmul(speech * _factor(speech_gain_db + output_gain_db), noise, _factor(active))
-        peak = total.abs().amax(1).double()
-        over = (peak > one_by_one.CEILING) & ~clip
+        least, most = total.aminmax(dim=1)
+        peak = torch.maximum(most, -least).double()
+        over = peak > one_by_one.CEILING
+        if clip is not None:
+            over &= ~clip
         if not over.any():
             break
         lower = output_gain_db + 20.0 * (one_by_one.CEILING / peak).log10() - 0.001
         output_gain_db = torch.where(over, lower, output_gain_db)
-    total = torch.where(clip[:, None], total.clamp(-1.0, 1.0 - 1.0 / one_by_one.FULL_SCALE), total)
+    if clip is not None:
+        total = torch.where(clip[:, None], total.clamp(-1.0, 1.0 - 1.0 / one_by_one.FULL_SCALE), total)
     noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10()
     return Mixed(total, (-noise_dbfs).where(noise_dbfs.isfinite(), torch.nan), speech_dbfs)
+
+
+def _end(rows: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The rows, silenced in place beyond their lengths, which differ little in a batch: a mask would cost a pass more."""
+    for row, length in zip(rows, lengths, strict=True):
+        row[length:] = 0.0
+    return rows
 
 
 def _factor(gain_db: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from synth.scene import Scene
 
 UTTERANCES, NOISES = 300, 12
 BATCH_SECONDS = 320.0
-ROUNDS = 3
+ROUNDS = 2
 
 
 def make(folder: Path, name: str, lengths: Iterable[float]) -> Path:
