@@ -213,13 +213,17 @@ class SpeechEnvelope:
         if not some.any():
             return ActiveLevel(float("-inf"), 0.0)
         levels = 10.0 * np.log10(self.sum_squares / counts[some])  # A_j
-        above = levels - thresholds_db[some]  # A_j - C_j falls as the threshold rises; the answer is where it is M
-        if above[0] <= MARGIN_DB:
-            level = float(levels[0])
-        elif above[-1] > MARGIN_DB:
+        # The answer is the level at the first threshold from below that lies M under it, between two of them. A_j - C_j
+        # falls as the threshold rises, except where a loud moment stands over much quieter speech: it may cross M again.
+        above = levels - thresholds_db[some]
+        near = above <= MARGIN_DB
+        first = int(near.argmax())
+        if not near.any():
             level = float(levels[-1])
+        elif first == 0:
+            level = float(levels[0])
         else:
-            level = float(np.interp(-MARGIN_DB, -above, levels))
+            level = float(np.interp(-MARGIN_DB, -above[first - 1 : first + 1], levels[first - 1 : first + 1]))
         long_term = 10.0 * np.log10(self.sum_squares / self.samples)
         return ActiveLevel(level + gain_db, float(min(1.0, 10.0 ** ((long_term - level) / 10.0))))
 

@@ -21,13 +21,15 @@ from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from synth import cabin, lombard
 from synth.noise import SILENCE_DBFS
-from synth.pieces import join, sounding
+from synth.pieces import RECORDINGS, join, sounding
+from synth.recordings import Recordings
 from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written
 FULL_SCALE = 32768.0
 ROUNDING = 1.0 / 12.0 / FULL_SCALE**2  # power of the error: even over a step
 GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
+SILENT = "speech is silent, it has no level; remove the utterance"
 TOLERANCE_DB = 0.1  # by which an SNR may miss what was asked
 
 
@@ -87,17 +89,29 @@ def render(scene: Scene) -> Parts:
     response = response_of(scene)
     if response is not None:
         speech = cabin.apply(speech, *response)
-    noise = join(scene.noise, speech.size) if scene.noise else None
-    starts = [min(round(event.start * audio.SAMPLING_RATE), speech.size - 1) for event in scene.events]
-    events = [
-        Sound(start, sounding(event.piece, start, speech.size), event.snr_db)
-        for start, event in zip(starts, scene.events, strict=True)
-    ]
+    noise, events = noise_of(scene, speech.size)
     try:
         return mix(speech, noise, scene.snr_db, scene.level_dbfs, events, scene.clip)
     except AudioError as error:
-        lain = ", ".join(dict.fromkeys(piece.audio_filepath for piece, _ in scene.heard))
-        raise AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}") from error
+        raise named(scene, error) from error
+
+
+def noise_of(scene: Scene, samples: int, recordings: Recordings = RECORDINGS) -> tuple[Samples | None, list[Sound]]:
+    """Background and events of a scene, for speech of so many samples.
+
+    Raises:
+        AudioError: A recording that cannot be read.
+    """
+    noise = join(scene.noise, samples, recordings) if scene.noise else None
+    starts = [min(round(event.start * audio.SAMPLING_RATE), samples - 1) for event in scene.events]
+    events = zip(starts, scene.events, strict=True)
+    return noise, [Sound(start, sounding(event.piece, start, samples, recordings), event.snr_db) for start, event in events]
+
+
+def named(scene: Scene, error: AudioError) -> AudioError:
+    """The error with the recordings that it comes from."""
+    lain = ", ".join(dict.fromkeys(piece.audio_filepath for piece, _ in scene.heard))
+    return AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}")
 
 
 def response_of(scene: Scene) -> tuple[Samples, int] | None:
@@ -139,7 +153,7 @@ def mix(
     envelope = audio.speech_envelope(speech)
     level = audio.decibels(envelope.sum_squares / speech.size)
     if level < SILENCE_DBFS:
-        raise AudioError("speech is silent, it has no level; remove the utterance")
+        raise AudioError(SILENT)
     # P.56 answers by how the speech lies to its thresholds, so that the gain has to be known first: RMS is a beginning.
     speech_gain_db = level_dbfs - level
     for _ in range(2):
@@ -148,7 +162,7 @@ def mix(
     while True:
         gain_db = speech_gain_db + output_gain_db
         heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
-        laid = None if noise is None or snr_db is None else _lay(noise, events, active, snr_db)
+        laid = None if noise is None or snr_db is None else lay(noise, events, active, snr_db)
         total = heard if laid is None else heard + laid.samples
         peak = max(float(total.max()), -float(total.min()))
         if clip or peak <= CEILING:
@@ -177,7 +191,7 @@ def mix(
     )
 
 
-def _lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db: float) -> Laid:
+def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db: float) -> Laid:
     """The noise under speech of an active level: events at their own SNRs, the background so that the sum meets its own.
 
     With the background b, the events e and P the power that all noise shall have, the gain g of the background solves

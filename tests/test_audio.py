@@ -71,6 +71,16 @@ def test_steps_of_a_millisecond_agree_with_p56_sample_by_sample(gain_db):
     assert loud.level_dbfs == pytest.approx(audio.active_speech_level(samples).level_dbfs, abs=1e-3)
 
 
+@pytest.mark.parametrize("click_dbfs", [-18.0, -16.0, -14.0])
+def test_of_two_answers_to_p56_the_one_at_the_lower_threshold_counts(click_dbfs):
+    # A click of 50 ms over quiet speech: the active level lies 15.9 dB over a threshold below the speech, where all of it
+    # is active, and again over one that the click alone reaches.
+    samples = np.random.default_rng(0).normal(0, 10 ** (-45 / 20), 8 * RATE).astype(np.float32)
+    samples[RATE : RATE + 800] = 10 ** (click_dbfs / 20)
+    whole = audio.rms_dbfs(samples)
+    assert audio.active_speech_level(samples).level_dbfs == pytest.approx(whole, abs=0.2)
+
+
 def noise(seconds=1.0, rate=RATE):
     return np.random.default_rng(0).normal(0, 0.1, round(seconds * rate)).astype(np.float32)
 

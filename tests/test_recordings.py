@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import soundfile
@@ -44,3 +47,14 @@ def test_the_room_is_never_overdrawn(tmp_path):
 def test_beyond_the_end_is_an_error_that_names_the_file(path):
     with pytest.raises(AudioError, match=r"noise\.flac: ends 1\.00 s early"):
         Recordings().read(path, 2.0, 2.0)
+
+
+def test_threads_that_ask_at_once_decode_a_recording_once(path, monkeypatch):
+    decoded, decode = [], audio.decode
+    monkeypatch.setattr(audio, "decode", lambda *asked: time.sleep(0.05) or decoded.append(asked) or decode(*asked))
+    recordings = Recordings()
+    whole = recordings.room
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: recordings.read(path, 0.5, 1.0), range(8)))
+    assert all(np.array_equal(read[0], other) for other in read)
+    assert len(decoded) == 1 and recordings.room == whole - recordings.kept[path][0].nbytes
