@@ -21,8 +21,8 @@ from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from synth import cabin, lombard
 from synth.noise import SILENCE_DBFS
-from synth.pieces import RECORDINGS, join, sounding
-from synth.recordings import Recordings
+from synth.pieces import join, sounding
+from synth.recordings import RECORDINGS, Recordings
 from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written

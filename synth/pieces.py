@@ -8,7 +8,7 @@ import numpy as np
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from synth.noise import FADE, Piece
-from synth.recordings import RECORDINGS
+from synth.recordings import RECORDINGS, Recordings
 
 OVERLAP = round(FADE * SAMPLING_RATE)
 FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
