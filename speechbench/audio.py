@@ -184,14 +184,15 @@ TIME_CONSTANT = 0.03  # T, of each of the two smoothing stages, s
 HANGOVER = 0.2  # H, s
 STEP = 0.001  # ours, s: the envelope, smoothed over 30 ms, is followed in steps of this
 MARGIN_DB = 15.9  # M, between active level and threshold
-THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-15, 0))  # c_j: 15 thresholds, a factor of 2 apart
+THRESHOLDS = 15
+THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-THRESHOLDS, 0))  # c_j, a factor of 2 apart
 
 
 @dataclass(frozen=True)
 class SpeechEnvelope:
     """What the active level is read from; computed once, it answers for any gain."""
 
-    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover, in rising order
+    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover
     samples: int
     sum_squares: float  # sq
 
@@ -207,7 +208,10 @@ class SpeechEnvelope:
         if self.sum_squares <= 0.0:
             return ActiveLevel(float("-inf"), 0.0)
         thresholds_db = THRESHOLDS_DBFS - gain_db
-        steps = self.held.size - np.searchsorted(self.held, 10.0 ** (thresholds_db / 20.0))
+        # Thresholds are powers of 2: a value reaches all up to its own binary exponent.
+        exponents = np.frexp(self.held * 10.0 ** (gain_db / 20.0))[1]
+        reached = np.bincount(np.clip(exponents, -THRESHOLDS, 0) + THRESHOLDS, minlength=THRESHOLDS + 1)
+        steps = reached[::-1].cumsum()[-2::-1]
         counts = steps * (self.samples / max(1, self.held.size))  # a_j
         some = counts > 0
         if not some.any():
@@ -243,7 +247,7 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
     # running maximum, so that all thresholds share one pass.
     hangover = round(HANGOVER / STEP)
     held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
-    return SpeechEnvelope(np.sort(held), samples.size, _energy(samples))
+    return SpeechEnvelope(held, samples.size, _energy(samples))
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

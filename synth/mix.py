@@ -163,15 +163,16 @@ def mix(
         gain_db = speech_gain_db + output_gain_db
         heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
         laid = None if noise is None or snr_db is None else lay(noise, events, active, snr_db)
-        total = heard if laid is None else heard + laid.samples
+        total = heard if laid is None else np.add(heard, laid.samples, out=laid.samples)
         peak = max(float(total.max()), -float(total.min()))
         if clip or peak <= CEILING:
             break
         # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
         output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
     if laid is None or snr_db is None:
-        steps, clipped = _written(_in_steps(total), clip)
+        steps, clipped = _written(np.rint(total * np.float32(FULL_SCALE)), clip)
         return Parts(heard, None, steps, None, (), output_gain_db, clipped, None, None)
+    total *= np.float32(FULL_SCALE)
     rounded, around, noise_dbfs = _round(total, heard, active - snr_db)
     realised = active - noise_dbfs
     _check(realised, snr_db, "the SNR", active)
@@ -227,30 +228,23 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
 
 
 def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:
-    """The sum in 16-bit steps, the noise that is in it, and that noise's level.
+    """The sum, given in parts of 16-bit steps, as whole steps; the noise that is in it, and that noise's level.
 
     Noise of few steps that takes the same values again and again (a cut-off recording, a square wave) is rounded the
     same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
     there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
     """
-    rounded = _in_steps(total)
+    rounded = np.rint(total)
     noise = _beside(rounded, speech)
     level = audio.rms_dbfs(noise)
     if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
-        dither = (np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5) / FULL_SCALE
-        dithered = _in_steps(total + dither.astype(np.float32))
+        dither = np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5
+        dithered = np.rint(total + dither.astype(np.float32))
         beside = _beside(dithered, speech)
         other = audio.rms_dbfs(beside)
         if abs(other - noise_dbfs) < abs(level - noise_dbfs):
             return dithered, beside, other
     return rounded, noise, level
-
-
-def _in_steps(samples: Samples) -> Samples:
-    """Whole 16-bit steps, still as floating-point numbers."""
-    steps = samples * np.float32(FULL_SCALE)
-    np.rint(steps, out=steps)
-    return steps
 
 
 def _beside(steps: Samples, speech: Samples) -> Samples:

@@ -148,16 +148,17 @@ def _listen(noise: Noise, read: Callable[[Path, float, float], Samples] = audio.
         samples = read(Path(noise.audio_filepath), noise.offset, noise.duration)
     except AudioError as error:
         return noise.id, error
-    if audio.rms_dbfs(samples - samples.mean()) < SILENCE_DBFS:
+    if audio.decibels(float(samples.var())) < SILENCE_DBFS:
         return noise.id, AudioError(f"{noise.audio_filepath}: noise is silent, no SNR can be set; remove it")
+    edge = round(FADE * audio.SAMPLING_RATE)
+    if samples[:edge].any() and samples[-edge:].any():
+        return noise.id, noise
     sounds = samples != 0
     start = int(sounds.argmax()) / audio.SAMPLING_RATE
     end = (samples.size - int(sounds[::-1].argmax())) / audio.SAMPLING_RATE
     end = min(end, noise.duration)
     if end - start < SHORTEST_NOISE:
         return noise.id, AudioError(f"{noise.audio_filepath}: sounds for under {SHORTEST_NOISE} s; remove it")
-    if start < FADE and noise.duration - end < FADE:
-        return noise.id, noise
     return noise.id, replace(noise, offset=noise.offset + start, duration=end - start)
 
 

@@ -74,5 +74,5 @@ def _read(piece: Piece, samples: int, recordings: Recordings) -> Samples:
     Its last value is held for the few samples that rounding or the speech's end may ask beyond it.
     """
     block = recordings.read(Path(piece.audio_filepath), piece.offset, piece.duration)[:samples]
-    block -= block.mean()
+    block = block - block.mean()
     return block if block.size == samples else np.pad(block, (0, samples - block.size), mode="edge")

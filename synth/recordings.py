@@ -29,7 +29,7 @@ class Recordings:
     lock: Lock = field(default_factory=Lock, repr=False)  # held while decoding, so that no two threads keep the same one
 
     def read(self, path: Path, offset: float, duration: float) -> Samples:
-        """As `audio.read`.
+        """As `audio.read`; what is kept may be shared out as it is, so that no result can be written to.
 
         Raises:
             AudioError: As `audio.read`.
@@ -41,11 +41,7 @@ class Recordings:
         start = round(offset * rate)
         stretch = samples[start : start + round(duration * rate)]
         # What lies beyond the end is an error with a message of its own.
-        return (
-            audio.resample(stretch.copy(), rate)
-            if stretch.size == round(duration * rate)
-            else audio.read(path, offset, duration)
-        )
+        return audio.resample(stretch, rate) if stretch.size == round(duration * rate) else audio.read(path, offset, duration)
 
     def _keep(self, path: Path) -> tuple[Samples, int] | None:
         header = audio.inspect(path)
@@ -55,6 +51,7 @@ class Recordings:
             whole = self.kept.get(path)
             if whole is None and header.duration * header.sampling_rate * 4 <= self.room:
                 self.kept[path] = whole = audio.decode(path)
+                whole[0].flags.writeable = False
                 self.room -= whole[0].nbytes
             return whole
 

@@ -27,10 +27,13 @@ def test_a_stretch_is_what_audio_reads_whether_it_is_kept_or_not(path, room):
     assert bool(recordings.kept) == bool(room)
 
 
-def test_what_is_kept_is_not_changed_by_who_asked_for_it(path):
+def test_what_is_kept_cannot_be_changed_by_who_asked_for_it(tmp_path):
+    path = tmp_path / "noise.flac"
+    audio.write(path, np.full(2 * RATE, 0.1, np.float32))
     recordings = Recordings()
     first = recordings.read(path, 0.0, 1.0)
-    first *= 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        first *= 0.0
     assert np.array_equal(recordings.read(path, 0.0, 1.0), audio.read(path, 0.0, 1.0))
 
 
