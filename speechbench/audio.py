@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import lfilter
 
+from speechbench import archive
 from speechbench.errors import AudioError
 from speechbench.files import writing
 
@@ -43,7 +44,7 @@ def inspect(path: Path) -> AudioInfo:
         AudioError: The file is missing, is no audio that libsndfile knows, or holds no samples.
     """
     try:
-        header = soundfile.info(str(path))
+        header = soundfile.info(archive.opened(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from error
     if header.frames == 0:
@@ -72,7 +73,8 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
     """Read a recording as mono at the asked sampling rate.
 
     Args:
-        path: A file that libsndfile can read (FLAC, WAV, Ogg, MP3, ...); any sampling rate and channel count.
+        path: A file that libsndfile can read (FLAC, WAV, Ogg, MP3, ...); any sampling rate and channel count. It may lie in a
+            tar file (`speechbench.archive`).
         offset: Where to start, in seconds.
         duration: How much to read, in seconds; None reads to the end.
         sampling_rate: The rate of the result, in Hz; converted by soxr at its "HQ" quality.
@@ -92,7 +94,7 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
 def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tuple[Samples, int]:
     """Read a recording as mono at the sampling rate of its file, which is returned too; otherwise as `read`."""
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(archive.opened(path)) as stream:
             rate: int = stream.samplerate
             if offset:
                 stream.seek(min(round(offset * rate), stream.frames))
@@ -149,7 +151,7 @@ def write(path: Path, samples: Samples, sampling_rate: int = SAMPLING_RATE) -> N
 
 
 def _unreadable(path: Path, error: Exception) -> AudioError:
-    if not path.exists():
+    if isinstance(error, FileNotFoundError) or not (path.exists() or archive.is_member(path)):
         return AudioError(f"{path}: no such file")
     return AudioError(f"{path}: cannot be read as audio ({str(error).strip().splitlines()[-1]}); convert or remove it")
 

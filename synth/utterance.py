@@ -15,14 +15,14 @@ from synth.rir import Rir
 from synth.scene import Scene, folder_of, relative
 
 
-def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of a scene's audio file and what was measured on it.
+def rendered(one: Scene, suffix: str = ".flac") -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a scene's audio file, of the suffix's format, and what was measured on it.
 
     Raises:
         AudioError: What the scene names cannot be used.
     """
     parts = mix.render(one)
-    data = audio.encode(parts.steps)
+    data = audio.encode(parts.steps, suffix=suffix)
     facts = {
         "id": one.id,
         "samples": int(parts.steps.size),

@@ -22,6 +22,7 @@ ALLOWED = {
     "kaldi_decoder": ("pipelines/graph.py",),
     "kaldifst": ("pipelines/graph.py",),
     "matplotlib": ("speechbench/report/",),
+    "ray": ("speechbench/cluster.py",),
     "safetensors": ("pipelines/",),
     "torch": ("pipelines/", "speechbench/features.py", "synth/batch.py"),
     "torchaudio": ("speechbench/torch_audio.py",),
