@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from speechbench import audio, jobs, manifest
 from speechbench.errors import AudioError, SpeechbenchError, name_some, unknown_name
 from speechbench.manifest import Manifest, Skipped, usable
 from speechbench.progress import say, track
-from speechbench.seeds import generator_of
+from speechbench.seeds import seed_of
 
 FADE = 0.02  # s, over which one piece of noise gives way to the next
 SHORTEST_PIECE = 0.5  # s; what is left of a recording below this rests until the next pass
@@ -183,6 +184,7 @@ class Allotment:
             if name not in known:
                 raise SpeechbenchError(f"recipe: {unknown_name('noise condition', name, known or {'none'})}")
         self.bank, self.conditions, self.seed = bank, conditions, seed
+        self.weight = math.fsum(conditions.values())
         self.pools: dict[tuple[str | None, str | None], _Pool] = {}
 
     def take(self, seconds: float, split: str | None, chance: float) -> tuple[Piece, ...]:
@@ -200,7 +202,7 @@ class Allotment:
         return pool.take(seconds)
 
     def _condition(self, chance: float) -> str | None:
-        below = chance * math.fsum(self.conditions.values())
+        below = chance * self.weight
         for name, weight in self.conditions.items():
             below -= weight
             if below < 0:
@@ -217,13 +219,13 @@ class Allotment:
             splits = name_some(sorted({str(noise.split) for noise in self.bank.recordings}))
             wanted = f" under condition '{condition}'" if condition else ""
             raise SpeechbenchError(f"no noise for speech of split '{split}'{wanted}; the noise has splits {splits}; add some")
-        return _Pool(recordings, generator_of(self.seed, "noise", split or "", condition or ""))
+        return _Pool(recordings, random.Random(seed_of(self.seed, "noise", split or "", condition or "")))
 
 
 class _Pool:
     """The cells that one kind of speech draws from."""
 
-    def __init__(self, recordings: Iterable[Noise], rng: np.random.Generator) -> None:
+    def __init__(self, recordings: Iterable[Noise], rng: random.Random) -> None:
         cells: dict[tuple[str, str], list[Noise]] = {}
         for noise in sorted(recordings, key=lambda noise: noise.id):
             cells.setdefault((noise.source, noise.condition or ""), []).append(noise)
@@ -258,7 +260,7 @@ class _Pool:
 class _Cell:
     """The recordings of one source under one condition, cut from the front until none is left."""
 
-    def __init__(self, recordings: list[Noise], rng: np.random.Generator) -> None:
+    def __init__(self, recordings: list[Noise], rng: random.Random) -> None:
         self.recordings, self.rng = recordings, rng
         self.free: deque[tuple[Noise, float, float]] = deque()  # recording, offset in its file, seconds
         self.left = 0.0  # s in `free`
@@ -267,9 +269,8 @@ class _Cell:
     def _refill(self) -> None:
         """Start a pass: recordings in random order, each read from a random place round to it again."""
         heads, tails = [], []
-        for index in self.rng.permutation(len(self.recordings)):
-            noise = self.recordings[int(index)]
-            turn = round(float(self.rng.random()) * noise.duration, 4)
+        for noise in self.rng.sample(self.recordings, len(self.recordings)):
+            turn = round(self.rng.random() * noise.duration, 4)
             if min(turn, noise.duration - turn) < SHORTEST_PIECE:
                 heads.append((noise, noise.offset, noise.duration))
             else:
