@@ -38,10 +38,11 @@ class Plan:
     recipe: Recipe
     seed: int = 0
     against: Sequence[Path] = ()  # built folders that shall share no noise with this one
+    target: Manifest | None = None  # noisy recordings that the noise shall resemble
 
 
 def preview(plan: Plan, strict: bool = False) -> dict[str, Any]:
-    """The noise budget of a build from the files' headers alone.
+    """The noise budget of a build from the files' headers alone; a target, and noise to compare with it, is read.
 
     Raises:
         SpeechbenchError: Nothing to build from, or warnings under `strict`.
@@ -49,7 +50,7 @@ def preview(plan: Plan, strict: bool = False) -> dict[str, Any]:
     use = noise_budget.Use(NoiseBank.load(plan.noise, Skipped()))
     for _ in use.watch(scene.draw(plan.speech, use.bank, plan.recipe, plan.seed), _splits(plan.speech)):
         pass
-    return _strictly(use.budget(plan.against), strict)
+    return _strictly(use.budget(plan.against, plan.target), strict)
 
 
 def _strictly(budget: dict[str, Any], strict: bool) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def build(
     bank = bank.listen(worker_count, skipped)
     use = noise_budget.Use(bank)
     scenes = list(use.watch(scene.draw(plan.speech, bank, plan.recipe, plan.seed), _splits(plan.speech)))
-    budget = _strictly(use.budget(plan.against), strict)
+    budget = _strictly(use.budget(plan.against, plan.target, True, worker_count), strict)
     if not resume:
         files.claim(out, overwrite)
         with files.making(out, "synth"):

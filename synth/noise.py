@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Any
 
@@ -232,29 +233,57 @@ class _Pool:
         self.cells = [_Cell(cells[key], rng) for key in sorted(cells)]
         self.rng = rng
         self.fresh: list[list[_Cell]] = []  # per source, the cells that this pass has not used up
+        self.longest: list[tuple[float, int]] = []  # a heap of the cells by what they had left when last looked at
 
     def take(self, seconds: float) -> tuple[Piece, ...]:
         if not self.fresh:
-            by_source: dict[str, list[_Cell]] = {}
-            for cell in self.cells:
-                by_source.setdefault(cell.recordings[0].source, []).append(cell)
-            self.fresh = list(by_source.values())
-        place, cell = self._draw()
+            self._start_pass()
+        chance = self.rng.random
         for _ in range(LOOK_AHEAD):  # a cell with too little left would have to start its next pass before the others
+            cells = self.fresh[int(chance() * len(self.fresh))]
+            cell = cells[int(chance() * len(cells))]
             if cell.left >= seconds:
                 break
-            place, cell = max((place, cell), self._draw(), key=lambda drawn: drawn[1].left)
+        else:
+            cell = self._longest()
         pieces, used_up = cell.take(seconds)
         if used_up:
-            self.fresh[place].remove(cell)
-            if not self.fresh[place]:
-                del self.fresh[place]
+            self._retire(cell)
         return pieces
 
-    def _draw(self) -> tuple[int, _Cell]:
-        place = int(self.rng.random() * len(self.fresh))
-        cells = self.fresh[place]
-        return place, cells[int(self.rng.random() * len(cells))]
+    def _start_pass(self) -> None:
+        by_source: dict[str, list[_Cell]] = {}
+        for cell in self.cells:
+            by_source.setdefault(cell.recordings[0].source, []).append(cell)
+        self.fresh = list(by_source.values())
+        for place, cells in enumerate(self.fresh):
+            for cell in cells:
+                cell.place = place
+        self.longest = [(-cell.left, number) for number, cell in enumerate(self.cells)]
+        heapify(self.longest)
+
+    def _retire(self, cell: _Cell) -> None:
+        cells = self.fresh[cell.place]
+        cells.remove(cell)
+        if not cells:  # the last source moves up
+            last = self.fresh.pop()
+            if last is not cells:
+                self.fresh[cell.place] = last
+                for moved in last:
+                    moved.place = cell.place
+        cell.place = None
+
+    def _longest(self) -> _Cell:
+        """The fresh cell with most left; within a pass they only lose, so that an old figure is never too small."""
+        while True:
+            known, number = self.longest[0]
+            cell = self.cells[number]
+            if cell.place is None:
+                heappop(self.longest)
+            elif cell.left < -known:
+                heapreplace(self.longest, (-cell.left, number))
+            else:
+                return cell
 
 
 class _Cell:
@@ -264,6 +293,7 @@ class _Cell:
         self.recordings, self.rng = recordings, rng
         self.free: deque[tuple[Noise, float, float]] = deque()  # recording, offset in its file, seconds
         self.left = 0.0  # s in `free`
+        self.place: int | None = None  # of its source among those that this pass has not used up
         self._refill()
 
     def _refill(self) -> None:

@@ -23,6 +23,7 @@ from speechbench.errors import SpeechbenchError
 @click.option("--resume", is_flag=True, help="Go on with a build that was stopped.")
 @click.option("--strict", is_flag=True, help="Any warning is an error, before rendering.")
 @click.option("--against", type=options.FILE, multiple=True, help="A built folder that shall share no noise with this one.")
+@click.option("--target", type=options.FILE, help="Manifest of noisy recordings that the noise shall resemble.")
 @options.seed
 @options.jobs
 @options.overwrite
@@ -39,6 +40,7 @@ def synth(
     resume: bool,
     strict: bool,
     against: tuple[Path, ...],
+    target: Path | None,
     seed: int,
     jobs: int,
     overwrite: bool,
@@ -55,7 +57,9 @@ def synth(
     from synth import recipe as recipes
 
     wanted = [*settings, *([f"snr_db={_range(snr)}"] if snr else []), *([f"copies={copies}"] if copies else [])]
-    plan = build.Plan(manifest.read(speech), noise, recipes.load(recipe, wanted), seed, against)
+    plan = build.Plan(
+        manifest.read(speech), noise, recipes.load(recipe, wanted), seed, against, manifest.read(target) if target else None
+    )
     if dry_run:
         found = build.preview(plan, strict)
     else:
