@@ -86,9 +86,14 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
     Shape:
         (N,), N = round(duration * sampling_rate), or what the file holds where `duration` was rounded up.
     """
+    return resample(*decode(path, offset, duration), sampling_rate)
+
+
+def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tuple[Samples, int]:
+    """Read a recording as mono at the sampling rate of its file, which is returned too; otherwise as `read`."""
     try:
         with soundfile.SoundFile(str(path)) as stream:
-            rate = stream.samplerate
+            rate: int = stream.samplerate
             if offset:
                 stream.seek(min(round(offset * rate), stream.frames))
             count = -1 if duration is None else round(duration * rate)
@@ -104,9 +109,12 @@ def read(path: Path, offset: float = 0.0, duration: float | None = None, samplin
     samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not finite (NaN or infinity); export it again")
-    if rate != sampling_rate:
-        samples = soxr.resample(samples, rate, sampling_rate)
-    return np.ascontiguousarray(samples, dtype=np.float32)
+    return np.ascontiguousarray(samples), rate
+
+
+def resample(samples: Samples, rate: int, sampling_rate: int = SAMPLING_RATE) -> Samples:
+    """From one sampling rate to another, by soxr at its "HQ" quality."""
+    return samples if rate == sampling_rate else np.asarray(soxr.resample(samples, rate, sampling_rate), dtype=np.float32)
 
 
 def encode(samples: Samples, sampling_rate: int = SAMPLING_RATE, suffix: str = ".flac") -> bytes:
@@ -147,7 +155,15 @@ def decibels(ratio: float) -> float:
 
 def rms_dbfs(samples: Samples) -> float:
     """The level over the whole signal, silence included, in dB relative to a full-scale square wave."""
-    return decibels(float(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else float("-inf")
+    return decibels(_energy(samples) / samples.size) if samples.size else float("-inf")
+
+
+def _energy(samples: Samples) -> float:
+    """The sum of squares. Added pairwise in float32, it is right to a millionth, a hundred-thousandth of a dB.
+
+    Not a dot product: its threads would add up in another order in another process.
+    """
+    return float(np.square(samples).sum())
 
 
 class ActiveLevel(NamedTuple):
@@ -169,7 +185,7 @@ THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-15, 0))  # c_j: 15 threshold
 class SpeechEnvelope:
     """What the active level is read from; computed once, it answers for any gain."""
 
-    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover
+    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover, in rising order
     samples: int
     sum_squares: float  # sq
 
@@ -185,7 +201,7 @@ class SpeechEnvelope:
         if self.sum_squares <= 0.0:
             return ActiveLevel(float("-inf"), 0.0)
         thresholds_db = THRESHOLDS_DBFS - gain_db
-        steps = np.array([np.count_nonzero(self.held >= c) for c in 10.0 ** (thresholds_db / 20.0)])
+        steps = self.held.size - np.searchsorted(self.held, 10.0 ** (thresholds_db / 20.0))
         counts = steps * (self.samples / max(1, self.held.size))  # a_j
         some = counts > 0
         if not some.any():
@@ -208,7 +224,8 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
     steps = -(-samples.size // step)
     rectified = np.zeros(steps * step, dtype=np.float32)
     np.abs(samples, out=rectified[: samples.size])
-    mean = rectified.reshape(steps, step).mean(axis=1, dtype=np.float64)
+    # A product with ones adds each row up, six times faster than NumPy's own sum of short rows.
+    mean = (rectified.reshape(steps, step) @ np.full(step, 1.0 / step, dtype=np.float32)).astype(np.float64)
     g = np.exp(-STEP / TIME_CONSTANT)
     # Two equal smoothing stages in one pass: (1 - g)^2 / (1 - g z^-1)^2.
     envelope = lfilter([(1 - g) ** 2], [1, -2 * g, g * g], mean)  # q
@@ -216,8 +233,7 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
     # running maximum, so that all thresholds share one pass.
     hangover = round(HANGOVER / STEP)
     held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
-    # Not a dot product: its threads would add up in another order in another process.
-    return SpeechEnvelope(held, samples.size, float(np.square(samples, dtype=np.float64).sum()))
+    return SpeechEnvelope(np.sort(held), samples.size, _energy(samples))
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

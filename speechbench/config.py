@@ -116,7 +116,10 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _convert(value, next(a for a in arguments if a is not type(None)), where, key)
+        # A table is meant for the dataclass among the alternatives, anything else for the others.
+        others = [a for a in arguments if a is not type(None)]
+        fitting = [a for a in others if dataclasses.is_dataclass(a) == isinstance(value, dict)]
+        return _convert(value, (fitting or others)[0], where, key)
     if origin is typing.Literal:
         if value not in arguments:
             raise SpeechbenchError(f"{where}: {unknown_name(key, str(value), map(str, arguments))}")

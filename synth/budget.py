@@ -67,20 +67,19 @@ class Use:
         Raises:
             SpeechbenchError: A folder that is no build, or a target that cannot be used.
         """
+        backgrounds = [noise for noise in self.bank.recordings if not noise.event]
         document = {
             "utterances": self.scenes,
             "speech_seconds": round(self.speech_seconds, 3),
-            **self._figures(self.bank.recordings),
-            "conditions": {
-                name: self._figures([noise for noise in self.bank.recordings if (noise.condition or "") == name])
-                for name in sorted({noise.condition or "" for noise in self.bank.recordings})
-            },
+            **self._figures(backgrounds),
+            "conditions": self._by_name(backgrounds),
+            "events": self._by_name(noise for noise in self.bank.recordings if noise.event),
             "snr_db": {"asked": summary(self.snr_db), "measured": None},
         }
         others = [(folder, overlap.noise_of(folder)) for folder in against]
         used = [noise for noise in self.bank.recordings if noise.id in self.stretches]
         content = overlap.compare(self.bank.recordings, others, worker_count) if by_content else None
-        coverage = spectra.compare(used, target, worker_count) if target and used else None
+        coverage = spectra.compare([noise for noise in used if not noise.event], target, worker_count) if target else None
         warnings = [
             warning.reuse(document, self.noisy_seconds),
             warning.few_sources(document, self.noisy_seconds),
@@ -95,6 +94,13 @@ class Use:
             "coverage": coverage,
             "warnings": [one for one in warnings if one],
         }
+
+    def _by_name(self, recordings: Iterable[Noise]) -> dict[str, dict[str, Any]]:
+        """The figures of each condition or event."""
+        groups: dict[str, list[Noise]] = {}
+        for noise in recordings:
+            groups.setdefault(noise.condition or "", []).append(noise)
+        return {name: self._figures(groups[name]) for name in sorted(groups)}
 
     def _figures(self, recordings: Iterable[Noise]) -> dict[str, Any]:
         """How some recordings are used."""
@@ -112,7 +118,7 @@ class Use:
             "noise_seconds_available": round(available, 3),
             "noise_seconds_used": round(used, 3),
             "unique_noise_seconds_used": round(unique, 3),
-            "never_used_share": round(max(0.0, 1.0 - unique / available), 4),
+            "never_used_share": round(max(0.0, 1.0 - unique / available), 4) if available else 0.0,
             "repeats_mean": round(used / unique, 3) if unique else 0.0,
             "repeats_max": most,
             "sources": len(seconds),
@@ -165,7 +171,8 @@ def lines(budget: dict[str, Any]) -> list[dict[str, Any]]:
         "uses of each second": f"mean {budget['repeats_mean']:.2f}, most {budget['repeats_max']}",
         "sources": f"{budget['sources']}, counting as {budget['effective_sources']:.1f}",
     }
-    for name, one in budget["conditions"].items() if len(budget["conditions"]) > 1 else ():
+    parts = list(budget["conditions"].items()) if len(budget["conditions"]) > 1 else []
+    for name, one in [*parts, *((f"event {name}", one) for name, one in budget["events"].items())]:
         rows[f"  {name or 'no condition'}"] = (
             f"{amount(one['noise_seconds_used'])} used of {amount(one['noise_seconds_available'])}, {one['sources']} sources, "
             f"each second {one['repeats_mean']:.2f} times, {one['never_used_share']:.0%} never used"

@@ -80,7 +80,8 @@ def build(
     Raises:
         SpeechbenchError: Bad input, an output that exists, warnings under `strict`, nothing that could be rendered.
     """
-    files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against])
+    responses = [Path(plan.recipe.cabin.rirs)] if plan.recipe.cabin.rirs else []
+    files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against, *responses])
     resume = resume and (out / SCENES).is_file()
     if not resume:
         files.check_claim(out, overwrite)

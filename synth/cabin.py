@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.seeds import generator_of
+from synth import rir
 from synth.recipe import CabinRanges
+from synth.rir import Rir
 
 Point = tuple[float, float, float]
 
@@ -20,6 +24,24 @@ MOST_REFLECTIONS = 40  # beyond this order an image source adds less than the 16
 # Where microphones sit, as shares of the cabin's length (from the windscreen), width and height.
 MICROPHONES: dict[str, Point] = {"mirror": (0.2, 0.5, 0.88), "roof": (0.33, 0.5, 0.97), "dashboard": (0.1, 0.45, 0.45)}
 SEATS: dict[str, Point] = {"driver": (0.42, 0.27, 0.72), "passenger": (0.42, 0.73, 0.72)}
+OCTAVES = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0)  # Hz
+# Share of the sound's energy that a surface swallows in each octave: usual values of room acoustics' tables. Thin panes
+# and panels give way to low tones, which so leave the cabin.
+ABSORPTION = {
+    "glass": (0.35, 0.25, 0.18, 0.12, 0.07, 0.04),
+    "trim": (0.58, 0.30, 0.20, 0.15, 0.12, 0.10),  # dashboard and doors
+    "headliner": (0.45, 0.60, 0.70, 0.75, 0.80, 0.80),  # cloth and foam under thin sheet
+    "carpet": (0.15, 0.30, 0.57, 0.69, 0.71, 0.73),
+    "cloth": (0.49, 0.66, 0.80, 0.88, 0.82, 0.70),  # seats
+    "leather": (0.44, 0.54, 0.60, 0.62, 0.58, 0.50),
+}
+WALLS = {  # the surfaces that share each wall
+    "front": ("glass", "trim"),
+    "rear": ("seats", "seats", "glass"),
+    "sides": ("glass", "trim"),
+    "floor": ("carpet", "seats"),
+    "ceiling": ("headliner",),
+}
 SPREAD: Point = (0.05, 0.05, 0.04)  # m, by which mouths and microphones differ between cars
 
 
@@ -34,6 +56,7 @@ class Cabin:
     mouth: Point
     place: str
     microphone: Point
+    seats: str  # cloth or leather
 
     def row(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -46,9 +69,14 @@ class Cabin:
         return cls(**values)
 
 
-def draw(ranges: CabinRanges, seed: int) -> list[Cabin]:
-    """The cabins of a build."""
-    return [_draw(ranges, seed, f"cabin-{number:02d}") for number in range(1, ranges.count + 1)]
+def draw(ranges: CabinRanges, seed: int) -> list[Cabin | Rir]:
+    """The cabins of a build: the drawn ones and the user's impulse responses.
+
+    Raises:
+        SpeechbenchError: Impulse responses that cannot be used.
+    """
+    recorded = rir.load(Path(ranges.rirs)) if ranges.rirs is not None else []
+    return [_draw(ranges, seed, f"cabin-{number:02d}") for number in range(1, ranges.count + 1)] + recorded
 
 
 def _draw(ranges: CabinRanges, seed: int, name: str) -> Cabin:
@@ -66,28 +94,56 @@ def _draw(ranges: CabinRanges, seed: int, name: str) -> Cabin:
         return x, y, z
 
     rt60 = round(float(rng.uniform(*ranges.rt60)), 4)
-    return Cabin(name, size, rt60, seat, near(SEATS[seat]), place, near(MICROPHONES[place]))
+    mouth, microphone = near(SEATS[seat]), near(MICROPHONES[place])
+    seats = "leather" if rng.random() < ranges.leather else "cloth"
+    return Cabin(name, size, rt60, seat, mouth, place, microphone, seats)
+
+
+def absorption(cabin: Cabin) -> NDArray[np.float64]:
+    """The absorption in `OCTAVES` of the cabin's walls, such that the sound decays in its RT60 around 1 kHz.
+
+    All walls get the mean of what they are made of: glass on either side of a box would throw the sound to and fro for
+    a quarter of a second, which slanted windows do not. Bare walls give about 0.1 s; people and hidden foam swallow
+    more. They are taken as further layers of the same, since k layers of absorption a let (1 - a)^k pass.
+
+    Shape:
+        (6,)
+
+    Source: Sabine's formula, RT60 = 0.161 V / (S a).
+    """
+    length, width, height = cabin.size
+    areas = {"front": width * height, "rear": width * height, "sides": 2.0 * length * height}
+    areas |= {"floor": length * width, "ceiling": length * width}
+    surface = sum(areas.values())
+    bare = sum(
+        area / surface * np.mean([ABSORPTION[cabin.seats if name == "seats" else name] for name in WALLS[wall]], axis=0)
+        for wall, area in areas.items()
+    )
+    wanted = 0.161 * length * width * height / (surface * cabin.rt60)
+    passes = np.log(1.0 - np.asarray(bare))
+    return np.asarray(1.0 - np.exp(passes * (np.log(1.0 - wanted) / passes[OCTAVES.index(1000.0)])))
 
 
 @lru_cache(maxsize=64)
-def impulse_response(cabin: Cabin) -> tuple[Samples, int]:
+def impulse_response(cabin: Cabin | Rir) -> tuple[Samples, int]:
     """The impulse response, scaled so that the direct path has unit gain, and the direct path's delay in samples.
-
-    The walls absorb alike at all frequencies, by Sabine's formula for the RT60 that is asked for.
 
     Shape:
         (N,) at 16 kHz
 
     Source: image source method, Allen and Berkley, JASA 65 (1979), as implemented in pyroomacoustics.
     """
+    if isinstance(cabin, Rir):
+        return rir.response(cabin)
     import pyroomacoustics
 
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order, so that bytes repeat
-    absorption, order = pyroomacoustics.inverse_sabine(cabin.rt60, cabin.size)
+    # A path of n reflections is at least n - 1 times the shortest side long.
+    order = 1 + int(cabin.rt60 * pyroomacoustics.constants.get("c") / min(cabin.size))
     room = pyroomacoustics.ShoeBox(
         cabin.size,
         fs=SAMPLING_RATE,
-        materials=pyroomacoustics.Material(absorption),
+        materials=pyroomacoustics.Material({"coeffs": list(absorption(cabin)), "center_freqs": list(OCTAVES)}),
         max_order=min(order, MOST_REFLECTIONS),
     )
     room.add_source(cabin.mouth)
@@ -103,8 +159,8 @@ def impulse_response(cabin: Cabin) -> tuple[Samples, int]:
     return np.asarray(response[:audible], dtype=np.float32), int(delay)
 
 
-def apply(speech: Samples, cabin: Cabin) -> Samples:
-    """The speech as the cabin's microphone hears it.
+def apply(speech: Samples, response: Samples, delay: int) -> Samples:
+    """The speech as it is heard through an impulse response.
 
     The direct path's delay is taken out, so that words stay where they were within half a sample; the echo that
     rings on after the last sample is cut.
@@ -112,6 +168,5 @@ def apply(speech: Samples, cabin: Cabin) -> Samples:
     Shape:
         (N,) -> (N,)
     """
-    response, delay = impulse_response(cabin)
     heard: Samples = oaconvolve(speech, response)[delay : delay + speech.size].astype(np.float32)
     return heard

@@ -68,7 +68,7 @@ def spectrum(samples: Samples, pauses_only: bool = False, sampling_rate: int = S
     edges = np.searchsorted(hz, np.append(CENTRES * 2.0 ** (-1 / 6), CENTRES[-1] * 2.0 ** (1 / 6)))
     bands = np.add.reduceat(mean, edges)[: CENTRES.size]
     level_db = 10.0 * np.log10(np.maximum(bands, 10.0 ** (FLOOR_DB / 10.0)))
-    return np.where(CENTRES > NYQUIST_SHARE * sampling_rate, np.nan, level_db)
+    return np.where(NYQUIST_SHARE * sampling_rate < CENTRES, np.nan, level_db)
 
 
 def differences(spectra: NDArray[np.float64], other: Spectrum) -> NDArray[np.float64]:

@@ -1,155 +1,252 @@
 """Rendering a scene: pure functions of the scene and the files it names.
 
 The SNR is the active level of the speech (ITU-T P.56, so that pauses do not count) as the microphone hears it, over
-the RMS level of the noise that lies under it.
+the RMS level of all the noise that lies under it: background and events. An event has an SNR of its own as well, over
+its RMS level while it sounds. Offsets (DC) are taken out of speech and noise first. What comes out is measured on the
+16-bit samples that are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import convolve
 
 from speechbench import audio
-from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.audio import Samples
 from speechbench.errors import AudioError
-from synth import cabin
-from synth.noise import FADE, Piece
+from synth import cabin, lombard
+from synth.noise import SILENCE_DBFS
+from synth.pieces import join, sounding
 from synth.scene import Scene
 
-OVERLAP = round(FADE * SAMPLING_RATE)
-FADE_IN = np.sin(np.linspace(0.0, np.pi / 2.0, OVERLAP, dtype=np.float32))
-LONGEST_KEPT = 12.0  # s; 256 recordings of this length take 200 MB
 CEILING = 0.999  # of full scale: the largest peak that is written
+FULL_SCALE = 32768.0
+ROUNDING = 1.0 / 12.0 / FULL_SCALE**2  # power of the error: even over a step
+GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
+TOLERANCE_DB = 0.1  # by which an SNR may miss what was asked
+
+
+@dataclass(frozen=True)
+class Sound:
+    """An event before it is levelled."""
+
+    start: int  # samples
+    samples: Samples  # (E,)
+    snr_db: float  # active level of the speech over its RMS level while it sounds
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of an event."""
+
+    gain_db: float
+    snr_db: float  # measured
+
+
+@dataclass(frozen=True)
+class Laid:
+    """All the noise, levelled."""
+
+    samples: Samples  # (N,)
+    gain_db: float  # of the background
+    events: tuple[Heard, ...]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A rendered scene before it is summed, and what was measured on it."""
+    """A rendered scene, and what was measured on it."""
 
     speech: Samples  # (N,)
-    noise: Samples | None  # (N,)
-    noise_gain_db: float | None  # what the noise recordings were raised by, the output gain included
+    noise: Samples | None  # (N,), all that is written beside the speech: background, events, the rounding to 16 bits
+    sum: Samples  # (N,), as it is written: whole 16-bit steps
+    noise_gain_db: float | None  # what the background was raised by, the output gain included
+    events: tuple[Heard, ...]
     output_gain_db: float  # 0, or below it where the sum would have clipped
+    clipped_samples: int
     snr_db: float | None  # measured: active level of the speech over RMS level of the noise
     snr_db_rms: float | None  # measured: both RMS, over the whole file
-
-    @property
-    def sum(self) -> Samples:
-        """The utterance as it is written."""
-        return self.speech if self.noise is None else self.speech + self.noise
 
 
 def render(scene: Scene) -> Parts:
     """Read, filter, level and lay together what the scene names.
 
     Raises:
-        AudioError: A recording that cannot be read, silent speech or silent noise.
+        AudioError: A recording that cannot be read, silent speech or silent noise, an SNR that cannot be reached.
     """
     speech = audio.read(Path(scene.clean_filepath), scene.clean_offset, scene.clean_duration)
-    if scene.cabin is not None:
-        speech = cabin.apply(speech, scene.cabin)
+    response = response_of(scene)
+    if response is not None:
+        speech = cabin.apply(speech, *response)
     noise = join(scene.noise, speech.size) if scene.noise else None
+    starts = [min(round(event.start * audio.SAMPLING_RATE), speech.size - 1) for event in scene.events]
+    events = [
+        Sound(start, sounding(event.piece, start, speech.size), event.snr_db)
+        for start, event in zip(starts, scene.events, strict=True)
+    ]
     try:
-        return mix(speech, noise, scene.snr_db, scene.level_dbfs)
+        return mix(speech, noise, scene.snr_db, scene.level_dbfs, events, scene.clip)
     except AudioError as error:
-        lain = f" with {', '.join(piece.audio_filepath for piece in scene.noise)}" if scene.noise else ""
-        raise AudioError(f"{scene.clean_filepath}{lain}: {error}") from error
+        lain = ", ".join(dict.fromkeys(piece.audio_filepath for piece, _ in scene.heard))
+        raise AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}") from error
 
 
-def mix(speech: Samples, noise: Samples | None, snr_db: float | None, level_dbfs: float) -> Parts:
+def response_of(scene: Scene) -> tuple[Samples, int] | None:
+    """What lies between the recording and the microphone, raised voice and cabin, as one filter with its delay in samples.
+
+    Shape:
+        (K,)
+    """
+    filters = [lombard.response(scene.lombard_db)] if scene.lombard_db else []
+    filters += [cabin.impulse_response(scene.cabin)] if scene.cabin is not None else []
+    if len(filters) < 2:
+        return filters[0] if filters else None
+    (voice, early), (room, late) = filters
+    return convolve(voice, room).astype(np.float32), early + late
+
+
+def mix(
+    speech: Samples,
+    noise: Samples | None,
+    snr_db: float | None,
+    level_dbfs: float,
+    events: Sequence[Sound] = (),
+    clip: bool = False,
+) -> Parts:
     """Bring the speech to its level and the noise to its distance from it.
 
     Args:
         speech: What the microphone hears of the speech.
-        noise: As long as the speech, or None.
-        snr_db: The distance; None without noise.
+        noise: The background, as long as the speech, or None.
+        snr_db: The distance of all noise; None without noise.
         level_dbfs: Active level of the speech in the output.
+        events: Sounds over the background.
+        clip: Cut off what is too loud instead of turning everything down.
 
     Raises:
-        AudioError: Silent speech or silent noise: there is no level to speak of.
+        AudioError: Silent speech or silent noise: there is no level to speak of. An SNR that cannot be reached.
     """
+    speech = speech - speech.mean()
     envelope = audio.speech_envelope(speech)
-    before = envelope.level().level_dbfs
-    if not np.isfinite(before):
+    level = audio.decibels(envelope.sum_squares / speech.size)
+    if level < SILENCE_DBFS:
         raise AudioError("speech is silent, it has no level; remove the utterance")
-    speech_gain_db = level_dbfs - before
-    noise_gain_db = None
-    if noise is not None and snr_db is not None:
-        noise_level = audio.rms_dbfs(noise)
-        if not np.isfinite(noise_level):
-            raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
-        # The SNR refers to the speech as it will be heard: P.56 answers differ by hundredths of a dB after a gain.
-        noise_gain_db = envelope.level(speech_gain_db).level_dbfs - snr_db - noise_level
-    speech = _gain(speech, speech_gain_db)
-    if noise is not None and noise_gain_db is not None:
-        noise = _gain(noise, noise_gain_db)
-    peak = float(np.abs(speech if noise is None else speech + noise).max())
-    output_gain_db = min(0.0, 20.0 * float(np.log10(CEILING / peak)))
-    if output_gain_db < 0.0:
-        speech = _gain(speech, output_gain_db)
-        noise = None if noise is None else _gain(noise, output_gain_db)
-    if noise is None or noise_gain_db is None:
-        return Parts(speech, None, None, output_gain_db, None, None)
+    # P.56 answers by how the speech lies to its thresholds, so that the gain has to be known first: RMS is a beginning.
+    speech_gain_db = level_dbfs - level
+    for _ in range(2):
+        speech_gain_db += level_dbfs - envelope.level(speech_gain_db).level_dbfs
+    output_gain_db = 0.0
+    while True:
+        gain_db = speech_gain_db + output_gain_db
+        heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
+        laid = None if noise is None or snr_db is None else _lay(noise, events, active, snr_db)
+        total = heard if laid is None else heard + laid.samples
+        peak = max(float(total.max()), -float(total.min()))
+        if clip or peak <= CEILING:
+            break
+        # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
+        output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
+    if laid is None or snr_db is None:
+        written = _in_steps(total)
+        return Parts(heard, None, written, None, (), output_gain_db, _saturate(written) if clip else 0, None, None)
+    written, around, noise_dbfs = _round(total, heard, active - snr_db)
+    realised = active - noise_dbfs
+    _check(realised, snr_db, "the SNR", active)
+    for event, sound in zip(laid.events, events, strict=True):
+        _check(event.snr_db, sound.snr_db, "an event's SNR", active)
+    return Parts(
+        speech=heard,
+        noise=around,
+        sum=written,
+        noise_gain_db=laid.gain_db,
+        events=laid.events,
+        output_gain_db=output_gain_db,
+        clipped_samples=_saturate(written) if clip else 0,
+        snr_db=realised,
+        snr_db_rms=level + gain_db - noise_dbfs,
+    )
+
+
+def _lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db: float) -> Laid:
+    """The noise under speech of an active level: events at their own SNRs, the background so that the sum meets its own.
+
+    With the background b, the events e and P the power that all noise shall have, the gain g of the background solves
+    mean((g b + e)^2) = P, that is g^2 mean(b^2) + 2 g mean(b e) + mean(e^2) - P = 0. Rounding to 16 bits adds its share.
+    """
+    level = audio.rms_dbfs(background)
+    if level < SILENCE_DBFS:
+        raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
+    power = 10.0 ** ((active_dbfs - snr_db) / 10.0) - ROUNDING
+    if power <= 0.0:
+        raise AudioError(f"noise of {active_dbfs - snr_db:.0f} dBFS is less than 16 bits hold; ask for a lower SNR")
+    if not events:
+        gain_db = audio.decibels(power) - level
+        return Laid(_gain(background, gain_db), gain_db, ())
+    over = np.zeros_like(background)
+    heard = []
+    for event in events:
+        alone = audio.rms_dbfs(event.samples)
+        if alone < SILENCE_DBFS:
+            raise AudioError("an event is silent here, no SNR can be set; remove the silence from the noise")
+        gain_db = active_dbfs - event.snr_db - alone
+        scaled = _gain(event.samples, gain_db)
+        over[event.start : event.start + scaled.size] += scaled
+        heard.append(Heard(gain_db, active_dbfs - audio.rms_dbfs(scaled)))
+    left = power - 10.0 ** (audio.rms_dbfs(over) / 10.0)
+    if left <= 0.0:
+        raise AudioError(f"the events alone exceed the noise of {snr_db:g} dB SNR; raise the events' 'snr_db'")
+    own = 10.0 ** (level / 10.0)
+    common = float((background * over).mean())
+    gain_db = 20.0 * float(np.log10((np.sqrt(common * common + own * left) - common) / own))
+    over += _gain(background, gain_db)
+    return Laid(over, gain_db, tuple(heard))
+
+
+def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:
+    """The sum in 16-bit steps, the noise that is in it, and that noise's level.
+
+    Noise of few steps that takes the same values again and again (a cut-off recording, a square wave) is rounded the
+    same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
+    there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
+    """
+    written = _in_steps(total)
+    noise = written - speech
     level = audio.rms_dbfs(noise)
-    active = envelope.level(speech_gain_db + output_gain_db).level_dbfs
-    return Parts(speech, noise, noise_gain_db + output_gain_db, output_gain_db, active - level, audio.rms_dbfs(speech) - level)
+    if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
+        dither = (np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5) / FULL_SCALE
+        dithered = _in_steps(total + dither.astype(np.float32))
+        beside = dithered - speech
+        other = audio.rms_dbfs(beside)
+        if abs(other - noise_dbfs) < abs(level - noise_dbfs):
+            return dithered, beside, other
+    return written, noise, level
+
+
+def _in_steps(samples: Samples) -> Samples:
+    steps = samples * np.float32(FULL_SCALE)
+    np.rint(steps, out=steps)
+    steps *= np.float32(1.0 / FULL_SCALE)
+    return steps
+
+
+def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -> None:
+    if not abs(realised_db - asked_db) <= TOLERANCE_DB:  # not so for NaN either
+        raise AudioError(
+            f"{what} came out as {realised_db:.2f} dB where {asked_db:.2f} dB was asked for: 16 bits do not hold speech of "
+            f"{active_dbfs:.0f} dBFS with noise of {active_dbfs - asked_db:.0f} dBFS; ask for another SNR or level"
+        )
+
+
+def _saturate(samples: Samples) -> int:
+    """Cut off what 16 bits do not hold, in place; how many samples that were."""
+    most = np.float32(1.0 - 1.0 / FULL_SCALE)
+    count = int(np.count_nonzero(samples > most) + np.count_nonzero(samples < -1.0))
+    np.clip(samples, -1.0, most, out=samples)
+    return count
 
 
 def _gain(samples: Samples, gain_db: float) -> Samples:
     return samples * np.float32(10.0 ** (gain_db / 20.0))
-
-
-def join(pieces: tuple[Piece, ...], samples: int) -> Samples:
-    """Read the pieces and lay them end to end.
-
-    Each fades into the next along a quarter of a sine: the powers of two sounds that do not know each other then add
-    up to a constant.
-
-    Args:
-        pieces: The noise.
-        samples: How long the result is.
-
-    Raises:
-        AudioError: A piece that cannot be read.
-
-    Shape:
-        (samples,)
-    """
-    laid = np.zeros(samples, dtype=np.float32)
-    position = 0
-    before = 0  # samples of overlap with the piece before
-    for number, piece in enumerate(pieces):
-        last = number == len(pieces) - 1
-        wanted = samples - position if last else min(round(piece.duration * SAMPLING_RATE), samples - position)
-        if wanted <= 0:
-            break
-        block = _read(piece, wanted)
-        after = 0 if last else OVERLAP
-        block[:before] *= FADE_IN[: min(before, wanted)]
-        if after:
-            block[-after:] *= FADE_IN[::-1][-min(after, wanted) :]
-        laid[position : position + wanted] += block
-        position += wanted - after
-        before = after
-    return laid
-
-
-def _read(piece: Piece, samples: int) -> Samples:
-    """A piece's audio; its last value is held for the few samples that rounding or the speech's end may ask beyond it."""
-    path = Path(piece.audio_filepath)
-    whole = _recording(path)
-    if whole is None:
-        block = audio.read(path, piece.offset, piece.duration)[:samples]
-    else:
-        start = min(round(piece.offset * SAMPLING_RATE), whole.size - 1)
-        block = whole[start : start + samples].copy()
-    return block if block.size == samples else np.pad(block, (0, samples - block.size), mode="edge")
-
-
-@lru_cache(maxsize=256)
-def _recording(path: Path) -> Samples | None:
-    """A short recording whole, for it will be asked again; None for a long one."""
-    return audio.read(path) if audio.inspect(path).duration <= LONGEST_KEPT else None

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest, Utterance
 from speechbench.seeds import seed_of
-from synth import cabin
+from synth import cabin, lombard, spread
+from synth.allotment import Allotment
 from synth.cabin import Cabin
-from synth.noise import FADE, Allotment, NoiseBank, Piece
+from synth.noise import FADE, NoiseBank, Piece
 from synth.recipe import Recipe
+from synth.rir import Rir
+
+# Events may make up so much of the noise's power: the background is heard under them whatever was drawn.
+MOST_OF_EVENTS = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A sound that comes over the background."""
+
+    piece: Piece
+    start: float  # s, in the utterance
+    snr_db: float  # active speech level over the event's RMS level while it sounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +45,14 @@ class Scene:
     clean_filepath: str  # absolute
     clean_offset: float  # s
     clean_duration: float  # s
-    noise: tuple[Piece, ...]  # laid end to end with cross-fades; none for speech without noise
-    cabin: Cabin | None
-    snr_db: float | None
+    noise: tuple[Piece, ...]  # the background, laid end to end with cross-fades; none for speech without noise
+    cabin: Cabin | Rir | None
+    snr_db: float | None  # active speech level over the RMS level of background and events together
     level_dbfs: float
     seed: int
+    events: tuple[Event, ...] = ()
+    lombard_db: float = 0.0  # by which the speaker raises the voice; changes the spectrum, for levels are set afterwards
+    clip: bool = False
 
     @property
     def heard(self) -> Iterator[tuple[Piece, float]]:
@@ -44,19 +62,28 @@ class Scene:
         """
         for number, piece in enumerate(self.noise):
             yield piece, piece.offset + (FADE if number else 0.0)
+        for event in self.events:
+            yield event.piece, event.piece.offset
 
     def row(self, folder: str) -> dict[str, Any]:
         """As one JSON line, with paths relative to `folder`."""
+
+        def moved(row: dict[str, Any]) -> dict[str, Any]:
+            return row | {"audio_filepath": relative(row["audio_filepath"], folder)} if "audio_filepath" in row else row
+
         return {
             "id": self.id,
             "clean_id": self.clean_id,
             "clean_filepath": relative(self.clean_filepath, folder),
             "clean_offset": self.clean_offset,
             "clean_duration": self.clean_duration,
-            "noise": [piece.row() | {"audio_filepath": relative(piece.audio_filepath, folder)} for piece in self.noise],
-            "cabin": self.cabin.row() if self.cabin else None,
+            "noise": [moved(piece.row()) for piece in self.noise],
+            "events": [moved(event.piece.row()) | {"start": event.start, "snr_db": event.snr_db} for event in self.events],
+            "cabin": moved(self.cabin.row()) if self.cabin else None,
+            "lombard_db": self.lombard_db,
             "snr_db": self.snr_db,
             "level_dbfs": self.level_dbfs,
+            "clip": self.clip,
             "seed": self.seed,
         }
 
@@ -67,13 +94,22 @@ class Scene:
         def absolute(path: str) -> str:
             return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 - Path would cost a third of the reading
 
-        noise = (
-            Piece(**({"condition": None} | piece | {"audio_filepath": absolute(piece["audio_filepath"])}))
-            for piece in row["noise"]
-        )
+        def piece(row: dict[str, Any]) -> Piece:
+            return Piece(**({"condition": None} | row | {"audio_filepath": absolute(row["audio_filepath"])}))
+
+        def event(row: dict[str, Any]) -> Event:
+            start, snr_db = row["start"], row["snr_db"]
+            return Event(piece({key: row[key] for key in row.keys() - {"start", "snr_db"}}), start, snr_db)
+
+        room = row["cabin"]
+        if room is not None and "audio_filepath" in room:
+            room = Rir(room["id"], absolute(room["audio_filepath"]))
+        elif room is not None:
+            room = Cabin.of(room)
         known = {
-            "noise": tuple(noise),
-            "cabin": Cabin.of(row["cabin"]) if row["cabin"] else None,
+            "noise": tuple(map(piece, row["noise"])),
+            "events": tuple(map(event, row["events"])),
+            "cabin": room,
             "clean_filepath": absolute(row["clean_filepath"]),
         }
         return cls(**(row | known))
@@ -91,9 +127,10 @@ def draw(speech: Manifest, bank: NoiseBank, recipe: Recipe, seed: int) -> Iterat
     depends on who else is there, for noise is shared out fairly.
 
     Raises:
-        SpeechbenchError: No noise for an utterance's split or a condition.
+        SpeechbenchError: No noise for an utterance's split, a condition or an event; impulse responses that cannot be used.
     """
-    allotment = Allotment(bank, recipe.conditions, seed)
+    weights = {name: condition.weight for name, condition in recipe.conditions.items()}
+    allotment = Allotment(bank, weights, seed, recipe.events)
     cabins = cabin.draw(recipe.cabin, seed)
     names: set[str] = set()
     for utterance in sorted(speech, key=lambda utterance: utterance.id):
@@ -105,31 +142,61 @@ def _draw(
     clean: Utterance,
     copy: int,
     allotment: Allotment,
-    cabins: list[Cabin],
+    cabins: list[Cabin | Rir],
     recipe: Recipe,
     seed: int,
     names: set[str],
 ) -> Scene:
     own = seed_of(seed, "scene", clean.id, copy)
-    chance = random.Random(own).random  # a third of the time that NumPy takes to start a generator, for five numbers
-    noisy, snr, level, which, condition = (chance() for _ in range(5))
-    has_noise = noisy < recipe.noise
+    chance = random.Random(own).random  # a third of the time that NumPy takes to start a generator, for few numbers
+    noisy, share, level, which, condition = (chance() for _ in range(5))
+    noise: tuple[Piece, ...] = ()
+    events: tuple[Event, ...] = ()
+    snr_db = None
+    if noisy < recipe.noise:
+        noise = allotment.take(clean.duration, clean.split, condition)
+        snr_db = spread.draw(recipe.snr_under(noise[0].condition), share)
+        if recipe.events:
+            events = _held_down(tuple(_events(clean, noise[0].condition, allotment, recipe, chance)), snr_db, clean.duration)
     return Scene(
         id=_name(f"{clean.id}-noisy{copy}", names),
         clean_id=clean.id,
         clean_filepath=str(clean.audio_filepath),
         clean_offset=clean.offset,
         clean_duration=clean.duration,
-        noise=allotment.take(clean.duration, clean.split, condition) if has_noise else (),
+        noise=noise,
         cabin=cabins[int(which * len(cabins))] if cabins else None,
-        snr_db=_between(recipe.snr_db, snr) if has_noise else None,
-        level_dbfs=_between(recipe.level_dbfs, level),
+        snr_db=snr_db,
+        level_dbfs=spread.draw(recipe.level_dbfs, level),
         seed=own,
+        events=events,
+        lombard_db=lombard.raised_db(snr_db, recipe.lombard) if snr_db is not None else 0.0,
+        clip=recipe.clip,
     )
 
 
-def _between(bounds: tuple[float, float], share: float) -> float:
-    return round(bounds[0] + share * (bounds[1] - bounds[0]), 3)
+def _events(
+    clean: Utterance, condition: str | None, allotment: Allotment, recipe: Recipe, chance: Callable[[], float]
+) -> Iterator[Event]:
+    """The events of an utterance; each takes three numbers whether it comes or not, so that none depends on another."""
+    for name, ranges in recipe.events.items():
+        comes, share, place = chance(), chance(), chance()
+        if comes < ranges.probability and (not ranges.conditions or condition in ranges.conditions):
+            piece = allotment.event(name, clean.duration, clean.split)
+            start = round(place * (clean.duration - piece.duration), 4)
+            yield Event(piece, max(0.0, start), spread.draw(ranges.snr_db, share))
+
+
+def _held_down(events: tuple[Event, ...], snr_db: float, seconds: float) -> tuple[Event, ...]:
+    """The events with their SNRs raised, all alike, where they would exceed `MOST_OF_EVENTS`.
+
+    An event of duration d and SNR s has the share 10^((snr_db - s) / 10) d / seconds of the noise's power.
+    """
+    share = math.fsum(10.0 ** ((snr_db - event.snr_db) / 10.0) * event.piece.duration / seconds for event in events)
+    if share <= MOST_OF_EVENTS:
+        return events
+    excess_db = 10.0 * math.log10(share / MOST_OF_EVENTS)
+    return tuple(replace(event, snr_db=round(event.snr_db + excess_db, 3)) for event in events)
 
 
 def _name(wanted: str, names: set[str]) -> str:

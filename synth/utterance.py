@@ -10,6 +10,8 @@ from typing import Any
 from speechbench import audio
 from speechbench.manifest import Utterance
 from synth import mix
+from synth.noise import Piece
+from synth.rir import Rir
 from synth.scene import Scene, folder_of, relative
 
 
@@ -28,6 +30,8 @@ def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
         "output_gain_db": _rounded(parts.output_gain_db),
         "snr_db": _rounded(parts.snr_db),
         "snr_db_rms": _rounded(parts.snr_db_rms),
+        "events": [{"gain_db": _rounded(event.gain_db), "snr_db": _rounded(event.snr_db)} for event in parts.events],
+        "clipped_samples": parts.clipped_samples,
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     return data, facts
@@ -47,28 +51,30 @@ def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: 
         audio_filepath: Where its audio lies, absolute.
         out: The build folder, which paths are relative to.
     """
-    noise = [
-        {
-            "id": piece.id,
-            "source": piece.source,
-            "condition": piece.condition,
-            "offset": piece.offset,
-            "duration": piece.duration,
-            "gain_db": facts["noise_gain_db"],
-        }
-        for piece in one.noise
+    background = [_told(piece) | {"gain_db": facts["noise_gain_db"]} for piece in one.noise]
+    events = [
+        _told(event.piece)
+        | {"gain_db": measured["gain_db"], "start": event.start}
+        | {"snr_db_requested": event.snr_db, "snr_db": measured["snr_db"]}
+        for event, measured in zip(one.events, facts["events"], strict=True)
     ]
+    folder = folder_of(out)
+    cabin = one.cabin.row() if one.cabin else None
+    if isinstance(one.cabin, Rir):
+        cabin = {"id": one.cabin.id, "audio_filepath": relative(one.cabin.audio_filepath, folder)}
     provenance = {
         "clean_id": one.clean_id,
-        "clean_filepath": relative(one.clean_filepath, folder_of(out)),
+        "clean_filepath": relative(one.clean_filepath, folder),
         "clean_offset": one.clean_offset,
-        "noise": noise,
+        "noise": background + events,
         "rir": one.cabin.id if one.cabin else None,
-        "cabin": one.cabin.row() if one.cabin else None,
+        "cabin": cabin,
+        "lombard_db": one.lombard_db or None,
         "snr_db_requested": one.snr_db,
         "snr_db": facts["snr_db"],
         "snr_db_rms": facts["snr_db_rms"],
         "output_gain_db": facts["output_gain_db"],
+        "clipped_samples": facts["clipped_samples"] if one.clip else None,
         "seed": one.seed,
         "sha256": facts["sha256"],
     }
@@ -81,3 +87,8 @@ def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: 
         sampling_rate=audio.SAMPLING_RATE,
         extra=dict(clean.extra) | {key: value for key, value in provenance.items() if value is not None},
     )
+
+
+def _told(piece: Piece) -> dict[str, Any]:
+    names = ("id", "source", "condition", "offset", "duration")
+    return {name: getattr(piece, name) for name in names}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def make_speech(folder: Path, seconds: list[float], split: str | None = None) ->
     return path
 
 
-def make_noise(folder: Path, sources: int = 3, each: int = 2, seconds: float = 3.0, name: str = "noise", **keys: str) -> Path:
+def make_noise(folder: Path, sources: int = 3, each: int = 2, seconds: float = 3.0, name: str = "noise", **keys: Any) -> Path:
     rows = []
     for source in range(sources):
         for number in range(each):

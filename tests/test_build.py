@@ -11,8 +11,8 @@ from made_speech import RATE, contents, make_noise, make_speech, rows_of
 
 from speechbench import audio, files, manifest
 from speechbench.errors import SpeechbenchError
-from synth import build, rebuild
-from synth.recipe import CabinRanges, Recipe
+from synth import build, rebuild, recipe
+from synth.recipe import CabinRanges, EventRanges, Recipe
 
 RECIPE = Recipe(cabin=CabinRanges(count=2))
 
@@ -97,8 +97,8 @@ def test_nothing_left_is_an_error_and_leaves_nothing(plan, tmp_path):
 
 
 def test_copies_and_clean_twins(plan, tmp_path):
-    recipe = Recipe(copies=2, keep_clean=True, cabin=CabinRanges(count=1))
-    build.build(build.Plan(plan.speech, plan.noise, recipe), tmp_path / "out")
+    twice = Recipe(copies=2, keep_clean=True, cabin=CabinRanges(count=1))
+    build.build(build.Plan(plan.speech, plan.noise, twice), tmp_path / "out")
     made = manifest.read(tmp_path / "out" / "manifest.jsonl")
     assert len(made) == 15
     assert made.by_id["utt00"].audio_filepath == plan.speech.utterances[0].audio_filepath
@@ -200,3 +200,47 @@ def test_a_built_folder_can_be_moved_with_its_sources(plan, tmp_path):
         (tmp_path / name).rename(tmp_path / "moved" / name)
     (tmp_path / "moved" / "out" / "audio" / "utt00-noisy1.flac").unlink()
     assert [row["state"] for row in rebuild.rebuild(tmp_path / "moved" / "out", ["utt00-noisy1"])] == ["rebuilt"]
+
+
+def test_events_are_heard_where_and_as_loud_as_it_is_said(plan, tmp_path):
+    horns = make_noise(tmp_path, sources=3, each=1, seconds=0.6, name="horn", condition="horn", event=True)
+    loud = Recipe(snr_db=(0, 15), events={"horn": EventRanges(1.0, (5, 20))}, cabin=CabinRanges(count=0))
+    budget = build.build(build.Plan(plan.speech, [*plan.noise, horns], loud), tmp_path / "out")
+    assert budget["noise_seconds_used"] > 12.0 + 4 * 0.6
+    for utterance in manifest.read(tmp_path / "out" / "manifest.jsonl"):
+        facts = utterance.extra
+        assert facts["snr_db"] == pytest.approx(facts["snr_db_requested"], abs=0.1)
+        *background, event = facts["noise"]
+        assert event["condition"] == "horn" and all("start" not in piece for piece in background)
+        assert event["snr_db"] == pytest.approx(event["snr_db_requested"], abs=0.1)
+        # Oracle: what is left of the output without speech and background is the event's file times its gain.
+        samples = audio.read(tmp_path / "horn" / f"{event['id']}.flac", event["offset"], event["duration"])
+        start, middle = round(event["start"] * RATE), samples[1000 : samples.size - 1000]
+        heard = utterance.samples()[start + 1000 : start + samples.size - 1000]
+        scale = np.dot(heard, middle) / np.dot(middle, middle)
+        others = float(np.sqrt(np.mean(heard**2) / np.mean(middle**2) / middle.size))  # by which chance moves it
+        assert scale == pytest.approx(10 ** (event["gain_db"] / 20), abs=6 * others)
+
+
+def test_a_rebuild_of_events_and_clipped_sums_gives_the_same_bytes(plan, tmp_path):
+    horns = make_noise(tmp_path, sources=3, each=1, seconds=0.6, name="horn", condition="horn", event=True)
+    louder = Recipe((-20, -10), (-15, -12), clip=True, lombard=0.5, events={"horn": EventRanges(1.0)}, cabin=RECIPE.cabin)
+    build.build(build.Plan(plan.speech, [*plan.noise, horns], louder), tmp_path / "out")
+    made = manifest.read(tmp_path / "out" / "manifest.jsonl")
+    assert all(u.extra["clipped_samples"] > 0 and u.extra["lombard_db"] == 19.95 for u in made)
+    assert all(u.extra["output_gain_db"] == 0.0 and np.abs(u.samples()).max() == 1.0 for u in made)
+    assert all(u.extra["snr_db"] == pytest.approx(u.extra["snr_db_requested"], abs=0.1) for u in made)
+    for path in (tmp_path / "out" / "audio").iterdir():
+        path.unlink()
+    assert {row["state"] for row in rebuild.rebuild(tmp_path / "out")} == {"rebuilt"}
+
+
+def test_a_recipe_that_asks_for_what_the_noise_has_not_is_refused(plan, tmp_path):
+    with pytest.raises(SpeechbenchError, match=r"unknown noise event 'indicator'; known: none; .*--set events="):
+        build.build(build.Plan(plan.speech, plan.noise, recipe.load("city")), tmp_path / "out")
+    with pytest.raises(SpeechbenchError, match=r"unknown noise condition 'rain'; known: city, highway"):
+        build.build(build.Plan(plan.speech, plan.noise, recipe.load("rain")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    build.build(build.Plan(plan.speech, plan.noise, recipe.load("city", ["events={}", "cabin.count=0"])), tmp_path / "out")
+    made = manifest.read(tmp_path / "out" / "manifest.jsonl")
+    assert {piece["condition"] for one in made for piece in one.extra["noise"]} == {"city"}

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -43,10 +44,31 @@ def test_reverberation_is_as_short_as_in_a_car(cabins):
         assert 0.03 < rt60 < 0.16
 
 
+def test_the_walls_absorb_what_the_reverberation_time_needs(cabins):
+    for one in cabins:
+        length, width, height = one.size
+        surface = 2 * (length * width + length * height + width * height)
+        absorbed = cabin.absorption(one)
+        assert np.all((absorbed > 0.05) & (absorbed < 0.99))
+        assert 0.161 * length * width * height / (surface * absorbed[3]) == pytest.approx(one.rt60)  # Sabine, at 1 kHz
+        assert absorbed[5] < absorbed[3]  # glass and leather throw the highest tones back
+    cloth, leather = (cabin.absorption(dataclasses.replace(cabins[0], seats=seats)) for seats in ("cloth", "leather"))
+    assert np.abs(cloth - leather).max() > 0.01
+    assert {one.seats for one in cabin.draw(CabinRanges(count=20), 0)} == {"cloth", "leather"}
+    assert {one.seats for one in cabin.draw(CabinRanges(count=20, leather=0.0), 0)} == {"cloth"}
+
+
+def test_little_comes_late(cabins):
+    for one in cabins:
+        response, delay = cabin.impulse_response(one)
+        energy = np.square(response.astype(float))
+        assert 10 * np.log10(energy[delay + 800 :].sum() / energy.sum()) < -20  # after 50 ms
+
+
 def test_words_stay_where_they_were(cabins):
     speech = syllables(np.random.default_rng(0), 2.0)
     for one in cabins:
-        heard = cabin.apply(speech, one)
+        heard = cabin.apply(speech, *cabin.impulse_response(one))
         assert heard.size == speech.size
         lags = np.arange(-80, 81)
         match = [np.dot(heard[200:-200], speech[200 - lag : speech.size - 200 - lag]) for lag in lags]

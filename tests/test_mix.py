@@ -90,16 +90,6 @@ def test_noise_is_levelled_after_it_is_cut(tmp_path):
     assert audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
 
 
-def test_pieces_join_without_gap_or_click_and_keep_their_power(tmp_path):
-    audio.write(tmp_path / "n.flac", np.clip(white(16, 0.1), -1, 1))  # longer than is kept decoded
-    pieces = tuple(piece(tmp_path / "n.flac", offset, 1.0 + 0.02 * (offset < 12)) for offset in (1.0, 5.0, 9.0, 13.0))
-    laid = mix.join(pieces, 4 * RATE)
-    for start in range(0, 4 * RATE, 800):
-        assert 0.07 < np.sqrt(np.mean(laid[start : start + 800] ** 2)) < 0.13
-    assert np.abs(np.diff(laid)).max() < 1.0
-    assert laid[0] == pytest.approx(audio.read(tmp_path / "n.flac", 1.0, 1.0)[0])
-
-
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 def test_noise_of_any_sampling_rate_covers_the_speech(tmp_path, rate):
     import soundfile
@@ -123,3 +113,72 @@ def test_errors_name_the_recordings(tmp_path):
     audio.write(tmp_path / "still.flac", np.zeros(5 * RATE, np.float32))
     with pytest.raises(AudioError, match=r"clean\.flac with .*still\.flac: noise is silent"):
         mix.render(scene(tmp_path, (piece(tmp_path / "still.flac", 0.0, 4.0),)))
+
+
+def test_an_offset_changes_nothing():
+    speech, noise = white(4, 0.1), white(4, 0.02, 5)
+    plain = mix.mix(speech, noise, 5.0, -26.0)
+    offset = mix.mix(speech + np.float32(0.3), noise, 5.0, -26.0)
+    assert np.abs(offset.sum - plain.sum).max() <= 1.01 / 32768
+    assert plain.speech.mean() == pytest.approx(0.0, abs=1e-7)
+    with pytest.raises(AudioError, match="speech is silent"):
+        mix.mix(np.full(RATE, 0.3, np.float32), white(1, 0.1), 0.0, -26.0)
+
+
+def test_speech_of_any_level_is_brought_to_its_level():
+    for level in (1e-4, 0.3):
+        speech = syllables(np.random.default_rng(3), 4.0, level)
+        assert audio.active_speech_level(mix.mix(speech, None, None, -30.0).speech).level_dbfs == pytest.approx(-30.0, abs=0.02)
+
+
+def test_a_clip_that_is_asked_for_saturates_and_is_counted():
+    speech = syllables(np.random.default_rng(0), 3.0)
+    parts = mix.mix(speech, white(3, 0.1), -20.0, -12.0, clip=True)
+    whole = parts.speech.astype(float) + parts.noise
+    assert parts.output_gain_db == 0.0 and parts.snr_db == pytest.approx(-20.0, abs=0.1)
+    assert parts.clipped_samples == np.count_nonzero((whole > 1 - 2**-15) | (whole < -1)) > 1000
+    assert np.abs(parts.sum - np.clip(whole, -1, 1 - 2**-15)).max() < 1e-6
+    assert mix.mix(speech, white(3, 0.001), 20.0, -30.0, clip=True).clipped_samples == 0
+
+
+def sound(seconds=1.0, start=1.0, snr_db=10.0, samples=None):
+    return mix.Sound(round(start * RATE), white(seconds, 0.1, 7) if samples is None else samples, snr_db)
+
+
+def test_events_and_total_are_met_together():
+    speech, noise = white(4, 0.1), white(4, 0.02, 5)
+    parts = mix.mix(speech, noise, 6.0, -26.0, [sound(), sound(0.5, 3.0, 3.0)])
+    level = audio.rms_dbfs(parts.speech)  # without pauses this is the active level
+    assert level - audio.rms_dbfs(parts.noise) == pytest.approx(6.0, abs=0.1)
+    assert [event.snr_db for event in parts.events] == pytest.approx([10.0, 3.0], abs=0.001)
+    alone = noise * np.float32(10 ** (parts.noise_gain_db / 20))
+    for event, start, seconds in zip(parts.events, (1.0, 3.0), (1.0, 0.5), strict=True):
+        place = slice(round(start * RATE), round((start + seconds) * RATE))
+        rest = parts.noise[place] - alone[place] - white(seconds, 0.1, 7) * np.float32(10 ** (event.gain_db / 20))
+        assert audio.rms_dbfs(rest) < -95  # nothing but rounding is left
+
+
+def test_events_that_cannot_be_met_are_errors():
+    speech, noise = white(4, 0.1), white(4, 0.02, 5)
+    with pytest.raises(AudioError, match=r"the events alone exceed the noise of 20 dB SNR; raise"):
+        mix.mix(speech, noise, 20.0, -26.0, [sound(4.0, 0.0, 10.0)])
+    with pytest.raises(AudioError, match="an event is silent here"):
+        mix.mix(speech, noise, 0.0, -26.0, [sound(samples=np.zeros(RATE, np.float32))])
+
+
+def test_what_16_bits_do_not_hold_is_an_error_and_never_another_snr():
+    with pytest.raises(AudioError, match=r"noise of -106 dBFS is less than 16 bits hold"):
+        mix.mix(white(2, 0.1), white(2, 0.1, 5), 80.0, -26.0)
+    square = np.sign(white(2, 0.1, 5)) * np.float32(0.5)
+    with pytest.raises(AudioError, match=r"the SNR came out as .* where 75.00 dB was asked for: 16 bits do not hold"):
+        mix.mix(np.concatenate([white(0.2, 0.1), np.zeros(28800, np.float32)]), square, 75.0, -26.0)
+
+
+def test_noise_that_repeats_its_values_is_not_rounded_to_another_level():
+    # Half a second of speech, then a square wave of 10.45 steps, that rounding alone would make one of 10.
+    speech, square = np.concatenate([white(0.5, 0.1), np.zeros(56000, np.float32)]), np.sign(white(4, 0.1, 5))
+    level = -26.0 - 20 * np.log10(10.45 / 32768)
+    parts = mix.mix(speech, square, level, -26.0)
+    assert np.abs(np.rint(square * 10.45)).max() == 10
+    assert parts.snr_db == pytest.approx(level, abs=0.05)
+    assert np.array_equal(mix.mix(speech, square, level, -26.0).sum, parts.sum)

@@ -6,11 +6,11 @@ import pytest
 from made_speech import make_noise, make_speech
 
 from speechbench import manifest
-from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest, Skipped, Utterance
-from synth import recipe, scene
+from synth import scene
 from synth.noise import Noise, NoiseBank
-from synth.recipe import Recipe
+from synth.recipe import ConditionRanges, EventRanges, Recipe
+from synth.spread import Spread
 
 
 @pytest.fixture
@@ -79,15 +79,67 @@ def test_planning_is_fast():
     assert time.process_time() - start < 1.0
 
 
-def test_recipes_by_name_file_and_setting(tmp_path):
-    assert recipe.load("car").cabin.count == 16
-    assert recipe.load("plain", ["snr_db=[3, 4]"]).snr_db == (3.0, 4.0)
-    (tmp_path / "own.toml").write_text("copies = 2\n[conditions]\ncity = 2\n[cabin]\ncount = 0\n")
-    own = recipe.load(str(tmp_path / "own.toml"))
-    assert (own.copies, own.conditions, own.cabin.count) == (2, {"city": 2.0}, 0)
-    with pytest.raises(SpeechbenchError, match=r"unknown recipe.*did you mean car"):
-        recipe.load("carr")
-    with pytest.raises(SpeechbenchError, match="lower value first"):
-        recipe.load("car", ["snr_db=[20, -5]"])
-    with pytest.raises(SpeechbenchError, match="did you mean snr_db"):
-        recipe.load("car", ["snr=[20, -5]"])
+EVENTS = {"horn": EventRanges(0.5, (0.0, 10.0)), "wiper": EventRanges(0.9, (0.0, 10.0), ("rain",))}
+
+
+@pytest.fixture
+def noisy_roads():
+    """Backgrounds under two conditions and events of two kinds."""
+    roads = [Noise(f"{c}{n}", f"/{c}{n}", 0.0, 60.0, f"car{n}", c) for c in ("city", "rain") for n in range(5)]
+    sounds = [Noise(f"{e}{n}", f"/{e}{n}", 0.0, 1.0 + n, f"car{n}", e, event=True) for e in EVENTS for n in range(5)]
+    return NoiseBank((*roads, *sounds))
+
+
+def many(count, seconds=4.0):
+    return Manifest(tuple(Utterance(f"u{n}", Path("/u.wav"), seconds) for n in range(count)))
+
+
+def test_events_come_by_their_probability_within_the_speech_and_under_their_conditions(noisy_roads):
+    both = {"city": ConditionRanges(), "rain": ConditionRanges()}
+    scenes = list(scene.draw(many(400), noisy_roads, Recipe(conditions=both, events=EVENTS), 0))
+    horns = [one for one in scenes if any(event.piece.condition == "horn" for event in one.events)]
+    wipers = [one for one in scenes if any(event.piece.condition == "wiper" for event in one.events)]
+    rain = [one for one in scenes if one.noise[0].condition == "rain"]
+    assert 160 < len(horns) < 240
+    assert all(one in rain for one in wipers) and 0.8 < len(wipers) / len(rain) < 0.97
+    for event in (event for one in scenes for event in one.events):
+        assert 0.0 <= event.start <= 4.0 - event.piece.duration + 1e-4
+    assert len({event.start for one in scenes for event in one.events if event.piece.duration < 4}) > 200
+    pieces = [piece.id for one in scenes for piece, _ in one.heard]
+    assert {"horn0", "wiper4", "city0"} <= set(pieces)
+
+
+def test_a_condition_may_have_an_snr_of_its_own(noisy_roads):
+    both = {"city": ConditionRanges(3.0), "rain": ConditionRanges(1.0, Spread(values=(-3.0, -6.0)))}
+    scenes = list(scene.draw(many(200), noisy_roads, Recipe(snr_db=(5, 10), conditions=both), 0))
+    assert {one.snr_db for one in scenes if one.noise[0].condition == "rain"} == {-3.0, -6.0}
+    city = [one.snr_db for one in scenes if one.noise[0].condition == "city"]
+    assert len(city) > 120 and min(city) >= 5.0 and max(city) <= 10.0
+
+
+def test_events_leave_the_background_its_share(noisy_roads):
+    loud = Recipe(snr_db=(20, 20), events={"horn": EventRanges(1.0, (0.0, 0.0)), "wiper": EventRanges(1.0, (6.0, 6.0))})
+    for one in scene.draw(many(50), noisy_roads, loud, 0):
+        shares = [10 ** ((20.0 - event.snr_db) / 10) * event.piece.duration / 4.0 for event in one.events]
+        assert sum(shares) == pytest.approx(0.8, abs=0.001)
+        assert one.events[1].snr_db - one.events[0].snr_db == pytest.approx(6.0, abs=0.002)  # all alike
+    quiet = Recipe(snr_db=(0, 0), events={"horn": EventRanges(1.0, (6.0, 6.0))})
+    assert {event.snr_db for one in scene.draw(many(50), noisy_roads, quiet, 0) for event in one.events} == {6.0}
+
+
+def test_another_event_in_the_recipe_leaves_the_rest_as_it_was(noisy_roads):
+    one = list(scene.draw(many(50), noisy_roads, Recipe(events={"horn": EVENTS["horn"]}), 0))
+    two = list(scene.draw(many(50), noisy_roads, Recipe(events=EVENTS | {"wiper": EventRanges(0.5)}), 0))
+    assert [(a.snr_db, a.level_dbfs, a.cabin, a.noise) for a in one] == [
+        (b.snr_db, b.level_dbfs, b.cabin, b.noise) for b in two
+    ]
+    horns = [[event.piece for event in a.events if event.piece.condition == "horn"] for a in two]
+    assert horns == [[event.piece for event in a.events] for a in one]
+
+
+def test_a_full_scene_survives_its_json_line(noisy_roads, tmp_path):
+    recipe = Recipe(events=EVENTS | {"wiper": EventRanges(0.5)}, lombard=0.5, clip=True)
+    drawn = list(scene.draw(many(30), noisy_roads, recipe, 0))
+    assert {len(one.events) for one in drawn} == {0, 1, 2} and any(one.lombard_db for one in drawn)
+    for one in drawn:
+        assert scene.Scene.of(json.loads(json.dumps(one.row(str(tmp_path)))), str(tmp_path)) == one

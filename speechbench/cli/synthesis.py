@@ -15,7 +15,9 @@ from speechbench.errors import SpeechbenchError
 @click.option("--speech", type=options.FILE, required=True, help="Manifest of clean speech.")
 @click.option("--noise", type=options.FILE, required=True, multiple=True, help="Manifest of noise; may be given again.")
 @click.option("--out", type=options.FILE, required=True, help="Folder to make.")
-@click.option("--recipe", default="car", show_default=True, help="car, plain, or a TOML file.")
+@click.option(
+    "--recipe", default="car", show_default=True, help="car, plain, city, highway, rain, parked, mixed, or a TOML file."
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe, for example cabin.count=8.")
 @click.option("--snr", metavar="LOW:HIGH", help="SNR range in dB: active speech level over noise RMS.")
 @click.option("--copies", type=click.IntRange(1), help="Noisy copies of each utterance.")
@@ -57,9 +59,9 @@ def synth(
     from synth import recipe as recipes
 
     wanted = [*settings, *([f"snr_db={_range(snr)}"] if snr else []), *([f"copies={copies}"] if copies else [])]
-    plan = build.Plan(
-        manifest.read(speech), noise, recipes.load(recipe, wanted), seed, against, manifest.read(target) if target else None
-    )
+    wish = recipes.load(recipe, wanted)
+    wish = wish.with_one_snr() if snr else wish
+    plan = build.Plan(manifest.read(speech), noise, wish, seed, against, manifest.read(target) if target else None)
     if dry_run:
         found = build.preview(plan, strict)
     else:
