@@ -5,10 +5,12 @@ by chance, and no second recording has the same chances. A fingerprint keeps onl
 gain, sampling rate and coding change few of its bits. It finds shared audio. Two stretches of one recording that share
 no moment are as different to it as two recordings.
 
-Measured with stretches of 3 s out of 137 sources (ESC-10, Blanket, TORCS, air conditioners, drawn cars), coded as FLAC, WAV,
-Ogg Vorbis and MP3 at 8 to 48 kHz, 0 to -20 dB: a median of 2 to 10 % of the bits differ, of 95 % of the stretches under 14 %.
-The nearest 3 s of different sources differ by 39 % of the bits or more, in the median by 44 %; those of two drives of one
-drawn car whose indicator ticks by 32 %.
+Measured: of 134 sources (ESC-10, Blanket, TORCS, air conditioners, 16 drawn drives) a stretch of 3 s was coded as WAV, FLAC, Ogg
+Vorbis or MP3 at 8 to 48 kHz with 0 to -20 dB, 8 ways. 1,070 of 1,072 were found, none in a wrong recording; of 5 s, all 1,032.
+The two that were missed are one clock with silence between its ticks. No pair among 310 real recordings (47,895 pairs) nor among
+96 drawn drives, each three times with other seeds, was taken for shared. A median of 2 to 10 % of the bits differ after coding, in
+95 % of the stretches under 14 %; between sources 39 % or more (median 44 %), between two drives of one drawn car whose indicator
+ticks 32 %. What a coder leaves out is lost: noise 15 dB under a steady hum was found in half of the pieces after Ogg Vorbis.
 
 Source: J. Haitsma, T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002: signs of the differences of band
 powers, along frequency and time; exact words looked up, bit errors counted. Ours differs in its bands, and compares spans
@@ -41,7 +43,8 @@ LOWEST, HIGHEST = 120.0, 3300.0  # Hz; telephone speech and music coders keep th
 SILENCE = 1e-9  # power in a band and span, below what 16 bits leave of any sound: digital silence
 
 STRETCH = 150  # steps that are compared: with the spans at its ends 2.8 s
-MOST_ERRORS = 0.25  # share of a stretch's bits that may differ: between the 19 % of one sound and the 32 % of two
+EDGE = 30  # steps, about half a second: by so many the ends of what is shared are found
+MOST_ERRORS = 0.25  # share of a stretch's bits that may differ: between the 14 % of one sound and the 32 % of two
 QUERY_EVERY = 2  # steps; words overlap, so that those between say little new
 DOUBTFUL = 3  # of a word's bits are tried both ways: those whose difference is nearest to 0
 MOST_ALIKE = 4  # places of one word in one recording that are looked up: a loop says the same again and again
@@ -72,7 +75,7 @@ class Match:
     first_start: float
     second_start: float
     seconds: float
-    error_share: float  # of the bits, where they agree best
+    error_share: float  # of the bits
 
 
 def read(path: Path, offset: float, duration: float) -> Fingerprint:
@@ -218,15 +221,27 @@ def _longest(one: _Shelf, two: _Shelf, place: int, other: int) -> Match:
     first, second = int(one.recording[place]), int(two.recording[other])
     back = int(min(place - one.start[first], other - two.start[second]))
     steps = np.arange(-back, min(one.end[first] - place, two.end[second] - other))
-    sums = np.concatenate([[0.0], np.cumsum(_errors(one, two, place + steps, other + steps))])
-    means = (sums[STRETCH:] - sums[:-STRETCH]) / STRETCH  # of the stretch that begins at each step
+    errors = _errors(one, two, place + steps, other + steps)
+    means = _running_mean(errors, STRETCH)
     apart = np.flatnonzero(means > MOST_ERRORS)
     begin = int(apart[apart < back].max(initial=-1)) + 1
-    end = int(apart[apart > back].min(initial=means.size))
-    seconds = ((end - begin - 1 + STRETCH + 2 * SPAN - 1) * STEP + WINDOW) / SAMPLING_RATE
-    at = begin - back
-    seconds_in = (
-        (place + at - one.start[first]) * STEP / SAMPLING_RATE,
-        (other + at - two.start[second]) * STEP / SAMPLING_RATE,
-    )
-    return Match(first, second, float(seconds_in[0]), float(seconds_in[1]), seconds, float(means[begin:end].min()))
+    end = int(apart[apart > back].min(initial=means.size)) + STRETCH - 1
+    # Stretches that agree reach a little over the ends of what is shared: those are found by shorter ones.
+    agree = np.flatnonzero(_running_mean(errors[begin:end], EDGE) <= MOST_ERRORS)
+    begin, end = begin + int(agree[0]), begin + int(agree[-1]) + EDGE
+    seconds = ((end - begin + 2 * SPAN - 2) * STEP + WINDOW) / SAMPLING_RATE
+    starts = [
+        (at - back + begin - start) * STEP / SAMPLING_RATE
+        for at, start in ((place, one.start[first]), (other, two.start[second]))
+    ]
+    return Match(first, second, float(starts[0]), float(starts[1]), seconds, float(errors[begin:end].mean()))
+
+
+def _running_mean(values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """Of so many values from each on.
+
+    Shape:
+        (N,) -> (N - steps + 1,)
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray((sums[steps:] - sums[:-steps]) / steps)

@@ -21,7 +21,9 @@ from speechbench.errors import SpeechbenchError
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of the recipe, for example cabin.count=8.")
 @click.option("--snr", metavar="LOW:HIGH", help="SNR range in dB: active speech level over noise RMS.")
 @click.option("--copies", type=click.IntRange(1), help="Noisy copies of each utterance.")
-@click.option("--dry-run", is_flag=True, help="Only the noise budget; reads and writes no audio.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only the noise budget; writes nothing, reads no audio unless there is a --target."
+)
 @click.option("--resume", is_flag=True, help="Go on with a build that was stopped.")
 @click.option("--strict", is_flag=True, help="Any warning is an error, before rendering.")
 @click.option("--against", type=options.FILE, multiple=True, help="A built folder that shall share no noise with this one.")
