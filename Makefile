@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-quick test test-fast check lint clean
+.PHONY: demo demo-quick test test-fast check lint bench-live bench-gpu clean
 
 demo: $(VENV)/installed
 	$(BIN)/speechbench demo --out demo --overwrite
@@ -25,10 +25,16 @@ lint: $(VENV)/installed
 
 check: lint test
 
+bench-live: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/live.py
+
+bench-gpu: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/live.py --device cuda
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speechbench needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,ray,lhotse,dev]'
 	touch $@
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from speechbench.errors import SpeechbenchError
 def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    # Two machines of a cluster may have a process of one number, and one shared folder.
+    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part{path.suffix}")
     try:
         yield aside
         aside.replace(path)
@@ -110,7 +112,7 @@ def check_claim(path: Path, overwrite: bool) -> None:
     Raises:
         SpeechbenchError: The output exists and may not be overwritten.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and _is_bare(path)):
         return
     if not overwrite:
         raise SpeechbenchError(f"{path}: exists already; name another or add --overwrite")
@@ -125,7 +127,17 @@ def claim(path: Path, overwrite: bool) -> None:
         SpeechbenchError: As `check_claim`.
     """
     check_claim(path, overwrite)
-    if (path / MARKER).is_file():
+    marker = path / MARKER
+    if path.exists() and _is_bare(path):
+        shutil.rmtree(path)
+    elif marker.is_file():
+        # Unfinished first and the marker last: wherever this is killed, what is left can be claimed again.
+        write_json(marker, dict(read_json(marker)) | {"finished": False})
+        for child in path.iterdir():
+            if child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            elif child != marker:
+                child.unlink()
         shutil.rmtree(path)
 
 
@@ -154,14 +166,14 @@ def keep_inputs(out: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def making(path: Path, kind: str, keep: bool = False) -> Iterator[None]:
-    """Make an output folder, marked as ours and unfinished; call `mark` as the block's last act.
+def making(path: Path, kind: str, keep: bool = False, **facts: Any) -> Iterator[None]:
+    """Make an output folder, marked as ours and unfinished, with facts for who resumes; call `mark` as the block's last act.
 
     An error of the user's removes the folder, unless it is to be kept (for its logs); anything else (a kill, a full disk)
     leaves it, unfinished.
     """
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / MARKER, {"kind": kind, "finished": False})
+    write_json(path / MARKER, {"kind": kind, "finished": False, **facts})
     try:
         yield
     except SpeechbenchError:
@@ -177,8 +189,27 @@ def mark(path: Path, kind: str, **facts: Any) -> None:
 
 def is_finished(path: Path, kind: str) -> bool:
     """Whether a folder is a finished one of this kind."""
+    return _facts(path, kind).get("finished") is True
+
+
+def is_begun(path: Path, kind: str) -> bool:
+    """Whether a folder is one of this kind, finished or not, or one that was killed before its marker was written."""
+    return bool(_facts(path, kind)) or (path.is_dir() and _is_bare(path))
+
+
+def _facts(path: Path, kind: str) -> dict[str, Any]:
+    """What the marker of a folder of this kind says; nothing for any other folder."""
     marker = path / MARKER
-    if not marker.is_file():
-        return False
-    facts = read_json(marker)
-    return isinstance(facts, dict) and facts.get("kind") == kind and facts.get("finished") is True
+    facts = read_json(marker) if marker.is_file() else None
+    return facts if isinstance(facts, dict) and facts.get("kind") == kind else {}
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a folder holds nothing but the beginning of a marker."""
+    return all(child.name.startswith(f".{MARKER}.") for child in path.iterdir())
+
+
+def remove_asides(path: Path) -> None:
+    """Remove what killed processes were writing anywhere in a folder; nothing may be writing there now."""
+    for left in path.rglob(".*.part*"):
+        left.unlink()

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+UNDER_WAY = 4  # items per worker that are taken before the first of them must be ready
+
+
+class Run(Protocol):
+    """How a stage has its items worked on: by `run` on this machine, or by `speechbench.cluster` on many."""
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1) -> Iterator[Result]:
+        """As `run`."""
 
 
 def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1) -> Iterator[Result]:
@@ -29,18 +38,31 @@ def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
     if jobs <= 1:
         yield from map(function, items)
         return
-    with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each(), ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
         under_way: deque[Future[Result]] = deque()
         try:
             for item in items:
                 under_way.append(pool.submit(function, item))
-                if len(under_way) >= 4 * jobs:
+                if len(under_way) >= UNDER_WAY * jobs:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def _end_with_parent() -> None:
+    """Let this worker die when its parent is killed: it would wait for work for ever, and finish what was queued."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a worker has this called"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 class _one_thread_each:

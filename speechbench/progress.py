@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 
@@ -20,6 +21,18 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """What progress is counted in."""
+
+    amount: Callable[[float], str]  # of what is done, or of all
+    rate: Callable[[float], str]  # per second
+
+
+ITEMS = _Unit(lambda count: f"{count:.0f}", lambda rate: f"{rate:.1f}/s")
+AUDIO = _Unit(lambda seconds: time_left(seconds), lambda rate: f"{rate:,.0f} x real time")
+
+
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """Pass the items through while progress is shown.
 
@@ -29,29 +42,50 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         total: How many there will be, where `items` has no length.
     """
     count = len(items) if total is None and isinstance(items, Sized) else total
-    return _bar(items, label, count) if sys.stderr.isatty() else _lines(items, label, count)
+    return _track(items, label, count, lambda _: 1.0, ITEMS)
 
 
-def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=total, rate="")
-        start = time.monotonic()
-        for done, item in enumerate(items, start=1):
+def track_audio(items: Iterable[T], label: str, total: float, seconds: Callable[[T], float]) -> Iterator[T]:
+    """As `track`, counted in audio: what is done and left of it, and how many times faster than real time that goes.
+
+    Args:
+        items: What the caller works on.
+        label: What is being done.
+        total: Seconds of audio there will be.
+        seconds: Of audio in one item.
+    """
+    return _track(items, label, total, seconds, AUDIO)
+
+
+def _track(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:
+    return (_bar if sys.stderr.isatty() else _lines)(items, label, total, size, unit)
+
+
+def _bar(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total, said="")
+        start, done = time.monotonic(), 0.0
+        for item in items:
             yield item
-            progress.update(task, completed=done, rate=f"{done / max(time.monotonic() - start, 1e-9):.1f}/s")
+            done += size(item)
+            left = f"/{unit.amount(total)}" if total else ""
+            rate = unit.rate(done / max(time.monotonic() - start, 1e-9))
+            progress.update(task, completed=done, said=f"{unit.amount(done)}{left} {rate}")
 
 
-def _lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+def _lines(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    done = 0.0
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
+        if now - last >= SECONDS_BETWEEN_LINES and done:
             last = now
             rate = done / (now - start)
-            left = f" of {total}, {time_left((total - done) / rate)} left" if total else ""
-            say(f"{label}: {done}{left}, {rate:.1f}/s")
+            left = f" of {unit.amount(total)}, {time_left((total - done) / rate)} left" if total else ""
+            say(f"{label}: {unit.amount(done)}{left}, {unit.rate(rate)}")
 
 
 def time_left(seconds: float) -> str:

@@ -1,14 +1,18 @@
 """The stage: plan scenes, count their noise, render them, list the result.
 
-A build folder holds scenes.jsonl and noise_budget.json (before rendering), audio/<id>.flac, manifest.jsonl,
-skipped.jsonl where something could not be used, and the marker speechbench.json, written last. While it is under way
-rendered.jsonl lists what is done, so that a build that was killed goes on where it was.
+A build folder holds scenes.jsonl and noise_budget.json (before rendering), the audio as its container keeps it,
+manifest.jsonl, shards.jsonl with the SHA-256 of each shard's files where there are shards, skipped.jsonl where something
+could not be used, and the marker speechbench.json, written last. Scenes are streamed: what grows with their number in
+memory is the manifest of the clean speech and what the noise budget counts.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +20,18 @@ from typing import Any
 
 from speechbench import files, jobs, manifest
 from speechbench.errors import AudioError, SpeechbenchError
-from speechbench.manifest import Manifest, Skipped, Utterance
-from speechbench.progress import say, track
+from speechbench.manifest import Manifest, Skipped
+from speechbench.progress import say, track_audio
 from synth import budget as noise_budget
-from synth import scene
+from synth import containers, scene
+from synth.chunk import RENDERED, Chunk, Note, Planned, chunks, render
+from synth.containers import Container
 from synth.noise import NoiseBank
 from synth.recipe import Recipe
 from synth.scene import Scene, folder_of
-from synth.utterance import listed, rendered
 
-SCENES, BUDGET, RENDERED = "scenes.jsonl", "noise_budget.json", "rendered.jsonl"
-MANIFEST, SKIPPED, AUDIO = "manifest.jsonl", "skipped.jsonl", "audio"
+SCENES, BUDGET, MANIFEST = "scenes.jsonl", "noise_budget.json", "manifest.jsonl"
+SHARDS, SKIPPED = "shards.jsonl", "skipped.jsonl"
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,15 @@ def preview(plan: Plan, strict: bool = False) -> dict[str, Any]:
     return _strictly(use.budget(plan.against, plan.target), strict)
 
 
-def _strictly(budget: dict[str, Any], strict: bool) -> dict[str, Any]:
-    if strict and budget["warnings"]:
-        raise SpeechbenchError(
-            "--strict: " + "; ".join(f"{warning['code']}: {warning['message']}" for warning in budget["warnings"])
-        )
-    return budget
-
-
 def build(
-    plan: Plan, out: Path, worker_count: int = 1, resume: bool = False, strict: bool = False, overwrite: bool = False
+    plan: Plan,
+    out: Path,
+    worker_count: int = 1,
+    resume: bool = False,
+    strict: bool = False,
+    overwrite: bool = False,
+    container: str = "flac",
+    run: jobs.Run = jobs.run,
 ) -> dict[str, Any]:
     """Synthesise a corpus.
 
@@ -73,6 +77,8 @@ def build(
         resume: Go on with a build that was stopped.
         strict: Any warning of the noise budget is an error, raised before anything is written.
         overwrite: Replace a folder that an earlier build made.
+        container: How audio is kept, a name of `containers.CONTAINERS`.
+        run: Where the work is done; it changes no byte either.
 
     Returns:
         The noise budget, with the measured SNR.
@@ -80,122 +86,124 @@ def build(
     Raises:
         SpeechbenchError: Bad input, an output that exists, warnings under `strict`, nothing that could be rendered.
     """
+    kept_as = containers.of(container)
     responses = [Path(plan.recipe.cabin.rirs)] if plan.recipe.cabin.rirs else []
     files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against, *responses])
-    resume = resume and (out / SCENES).is_file()
-    if not resume:
-        files.check_claim(out, overwrite)
+    begun = resume and files.is_begun(out, "synth")
+    resume = begun and (out / SCENES).is_file()
+    if not resume:  # a build that was stopped before its scenes were written has nothing to go on with
+        files.check_claim(out, overwrite or begun)
     skipped = Skipped()
     bank = NoiseBank.load(plan.noise, skipped)
     files.keep_inputs(out, {Path(noise.audio_filepath).parent for noise in bank.recordings})
     bank = bank.listen(worker_count, skipped)
     use = noise_budget.Use(bank)
-    scenes = list(use.watch(scene.draw(plan.speech, bank, plan.recipe, plan.seed), _splits(plan.speech)))
+    scenes = use.watch(_drawn(plan, bank), _splits(plan.speech))
+    if resume:
+        _same(scenes, kept_as, out)
+    else:
+        deque(scenes, maxlen=0)
     budget = _strictly(use.budget(plan.against, plan.target, True, worker_count), strict)
+    rest = _Rest(plan, out, kept_as, partial(run, jobs=worker_count), skipped, len(bank.recordings))
     if not resume:
-        files.claim(out, overwrite)
-        with files.making(out, "synth"):
-            files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in scenes))
-            return _finish(plan, scenes, budget, bank, out, worker_count, skipped)
-    _same_scenes(scenes, out)
+        files.claim(out, overwrite or begun)
+        with files.making(out, "synth", container=container):
+            # Drawn again, for a list of them would fill the memory.
+            files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in _drawn(plan, bank)))
+            return rest.finish(budget)
     if files.is_finished(out, "synth"):
         say(f"{out}: is finished already; 'speechbench rebuild' checks its audio")
         finished: dict[str, Any] = files.read_json(out / BUDGET)
         return finished
-    for left in (out / AUDIO).glob(".*"):
-        left.unlink()  # what a killed worker was writing
-    return _finish(plan, scenes, budget, bank, out, worker_count, skipped)
+    files.remove_asides(out)
+    return rest.finish(budget)
 
 
-def _finish(
-    plan: Plan, scenes: list[Scene], budget: dict[str, Any], bank: NoiseBank, out: Path, worker_count: int, skipped: Skipped
-) -> dict[str, Any]:
-    """Render what is not there yet, and write everything that is known only then."""
-    files.write_json(out / BUDGET, budget)
-    facts = _render_all(scenes, out, worker_count, skipped)
-    utterances = _list(plan, scenes, facts, out)
-    skipped.close(len(scenes) + len(bank.recordings), out / SKIPPED)
-    Manifest(tuple(utterances)).write(out / MANIFEST)
-    measured = noise_budget.summary(row["snr_db"] for row in facts.values() if row["snr_db"] is not None)
-    budget["snr_db"]["measured"] = measured
-    files.write_json(out / BUDGET, budget)
-    (out / RENDERED).unlink()
-    files.mark(out, "synth", seed=plan.seed, recipe=asdict(plan.recipe), utterances=len(facts), skipped=len(skipped.reasons))
-    return budget
+def _drawn(plan: Plan, bank: NoiseBank) -> Iterator[Scene]:
+    known = plan.speech.by_id if plan.recipe.keep_clean else {}
+    for one in scene.draw(plan.speech, bank, plan.recipe, plan.seed):
+        if one.id in known:
+            raise SpeechbenchError(
+                f"{plan.speech.name}: has an utterance {one.id}, which a noisy one would be named; rename it"
+            )
+        yield one
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """All that comes after the scenes."""
+
+    plan: Plan
+    out: Path
+    container: Container
+    run: Callable[[Callable[[Chunk], Note], Iterator[Chunk]], Iterator[Note]]
+    skipped: Skipped
+    recordings: int  # of noise
+
+    def finish(self, budget: dict[str, Any]) -> dict[str, Any]:
+        """Render what is not there yet, and write everything that is known only then."""
+        out = self.out
+        files.write_json(out / BUDGET, budget)
+        snr_db, shards = array("d"), []
+        with files.writing(out / MANIFEST) as aside, aside.open("w", encoding="utf-8") as stream:
+            rendered, last = 0, ""
+            for number, note in enumerate(self._render(budget["speech_seconds"])):
+                stream.writelines(note.lines)
+                rendered += len(note.facts)
+                snr_db.extend(facts["snr_db"] for facts in note.facts if facts["snr_db"] is not None)
+                shards += [{"shard": number, "file": name, "sha256": sha256} for name, sha256 in note.sums.items()]
+                for name, reason in note.skipped.items():
+                    self.skipped.add(name, AudioError(reason))
+                    last = reason
+            if not rendered:
+                raise SpeechbenchError(f"none of the {budget['utterances']} scenes can be rendered; the last: {last}")
+        self.skipped.close(budget["utterances"] + self.recordings, out / SKIPPED)
+        if shards:
+            files.write_json_lines(out / SHARDS, shards)
+        budget["snr_db"]["measured"] = noise_budget.summary(snr_db)
+        files.write_json(out / BUDGET, budget)
+        shutil.rmtree(out / RENDERED)
+        facts = {"container": self.container.name, "seed": self.plan.seed, "recipe": asdict(self.plan.recipe)}
+        files.mark(out, "synth", **facts, utterances=rendered, skipped=len(self.skipped.reasons))
+        return budget
+
+    def _render(self, seconds: float) -> Iterator[Note]:
+        work = chunks(_planned(self.plan, self.out), self.container.scenes)
+        notes = self.run(partial(render, self.out.absolute(), self.container), work)
+        return track_audio(notes, "render", seconds, lambda note: note.seconds)
+
+
+def _planned(plan: Plan, out: Path) -> Iterator[Planned]:
+    """The scenes as they were written, each with the utterance that it is made from."""
+    by_id = plan.speech.by_id
+    before = None
+    with (out / SCENES).open(encoding="utf-8") as stream:
+        for line in stream:
+            clean = by_id[json.loads(line)["clean_id"]]
+            yield Planned(line, clean, plan.recipe.keep_clean and clean.id != before)
+            before = clean.id
 
 
 def _splits(speech: Manifest) -> dict[str, str | None]:
     return {utterance.id: utterance.split for utterance in speech}
 
 
-def _same_scenes(scenes: list[Scene], out: Path) -> None:
-    rows = [json.dumps(one.row(folder_of(out)), ensure_ascii=False) for one in scenes]
-    if files.read_text(out / SCENES).split("\n") != [*rows, ""]:
+def _strictly(budget: dict[str, Any], strict: bool) -> dict[str, Any]:
+    if strict and budget["warnings"]:
         raise SpeechbenchError(
-            f"{out}: was begun with other speech, noise, recipe or seed; resume with the same, or name another folder"
+            "--strict: " + "; ".join(f"{warning['code']}: {warning['message']}" for warning in budget["warnings"])
         )
+    return budget
 
 
-def _render_all(scenes: list[Scene], out: Path, worker_count: int, skipped: Skipped) -> dict[str, dict[str, Any]]:
-    """Render what is not there yet; note what was measured on each utterance as soon as it is written."""
-    kept = _rendered(out / RENDERED)
-    files.write_json_lines(out / RENDERED, kept.values())
-    items = ((one, kept.get(one.id)) for one in scenes)
-    results = track(jobs.run(partial(_render_one, out), items, worker_count), "render", len(scenes))
-    facts: dict[str, dict[str, Any]] = {}
-    first: str | None = None
-    with (out / RENDERED).open("a", encoding="utf-8") as stream:
-        for name, row in results:
-            if isinstance(row, AudioError):
-                skipped.add(name, row)
-                first = first or str(row)
-                continue
-            facts[name] = row
-            if row != kept.get(name):
-                stream.write(json.dumps(row) + "\n")
-                stream.flush()
-    if not facts:
-        raise SpeechbenchError(f"none of the {len(scenes)} scenes can be rendered; the first: {first}")
-    return facts
-
-
-def _rendered(path: Path) -> dict[str, dict[str, Any]]:
-    """What a stopped build had rendered, by id; its last line may be cut off."""
-    rows: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        rows[row["id"]] = row
-    return rows
-
-
-def _render_one(out: Path, item: tuple[Scene, dict[str, Any] | None]) -> tuple[str, dict[str, Any] | AudioError]:
-    one, kept = item
-    path = audio_path(out, one.id)
-    if kept is not None and path.is_file() and files.sha256(path) == kept["sha256"]:
-        return one.id, kept
-    try:
-        data, facts = rendered(one)
-    except AudioError as error:
-        return one.id, error
-    with files.writing(path) as aside:
-        aside.write_bytes(data)
-    return one.id, facts
-
-
-def audio_path(folder: Path, scene_id: str) -> Path:
-    """Where a build keeps an utterance's audio."""
-    return folder / AUDIO / f"{scene_id}.flac"
-
-
-def _list(plan: Plan, scenes: list[Scene], facts: dict[str, dict[str, Any]], out: Path) -> Iterator[Utterance]:
-    """The manifest's utterances: the rendered ones and, if the recipe keeps them, their clean twins."""
-    by_id = plan.speech.by_id
-    for number, one in enumerate(scenes):
-        if one.id in facts:
-            clean = by_id[one.clean_id]
-            if plan.recipe.keep_clean and (number == 0 or scenes[number - 1].clean_id != clean.id):
-                yield clean
-            yield listed(one, clean, facts[one.id], audio_path(out.absolute(), one.id), out)
+def _same(scenes: Iterator[Scene], container: Container, out: Path) -> None:
+    """Refuse to go on with another build than was begun; sees every scene."""
+    with (out / SCENES).open(encoding="utf-8") as stream:
+        same = [json.dumps(one.row(folder_of(out)), ensure_ascii=False) + "\n" == stream.readline() for one in scenes]
+        if not all(same) or stream.readline():
+            raise SpeechbenchError(
+                f"{out}: was begun with other speech, noise, recipe or seed; resume with the same, or name another folder"
+            )
+    begun = files.read_json(out / files.MARKER).get("container")
+    if begun != container.name:
+        raise SpeechbenchError(f"{out}: was begun with --container {begun}; resume with the same, or name another folder")

@@ -102,7 +102,7 @@ def _draw(ranges: CabinRanges, seed: int, name: str) -> Cabin:
 def absorption(cabin: Cabin) -> NDArray[np.float64]:
     """The absorption in `OCTAVES` of the cabin's walls, such that the sound decays in its RT60 around 1 kHz.
 
-    All walls get the mean of what they are made of: glass on either side of a box would throw the sound to and fro for
+    All walls get the mean of what they are made of: glass on either side of a box would throw the sound back and forth for
     a quarter of a second, which slanted windows do not. Bare walls give about 0.1 s; people and hidden foam swallow
     more. They are taken as further layers of the same, since k layers of absorption a let (1 - a)^k pass.
 

@@ -8,7 +8,7 @@ noise with such a spectrum, and if not, which band lacks how many dB?
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from speechbench import audio, jobs
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError
 from speechbench.manifest import Manifest, Skipped, Utterance, usable
-from synth.noise import Noise
+from synth.noise import SECONDS_WORTH_A_PROCESS, Noise
 
 Spectrum = NDArray[np.float64]  # dB in each of CENTRES; NaN where the recording cannot say
 
@@ -105,7 +105,7 @@ class Heard:
     spectrum: Spectrum
 
 
-def compare(noise: Iterable[Noise], target: Manifest, worker_count: int = 1) -> dict[str, Any]:
+def compare(noise: Sequence[Noise], target: Manifest, worker_count: int = 1) -> dict[str, Any]:
     """How far the training noise is from a target's.
 
     Args:
@@ -124,8 +124,11 @@ def compare(noise: Iterable[Noise], target: Manifest, worker_count: int = 1) -> 
         AudioError: No recording of the target, or no noise, can be used.
     """
     skipped = Skipped()
+    target = target.sample(MOST_RECORDINGS, 0)
+    read = target.seconds + sum(min(one.duration, STRETCH * STRETCHES) for one in noise)
+    worker_count = min(worker_count, 1 + int(read / SECONDS_WORTH_A_PROCESS))
     ours = [one for _, some in usable(jobs.run(_stretches, noise, worker_count), skipped) for one in some]
-    heard = [one for _, one in usable(jobs.run(_target, target.sample(MOST_RECORDINGS, 0), worker_count), skipped)]
+    heard = [one for _, one in usable(jobs.run(_target, target, worker_count), skipped)]
     if not ours or not heard:
         which = f"{target.name}: no recording" if ours else "no noise"
         raise AudioError(f"{which} can be used; the first: {next(iter(skipped.reasons.values()), 'none is there')}")

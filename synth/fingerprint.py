@@ -5,12 +5,13 @@ by chance, and no second recording has the same chances. A fingerprint keeps onl
 gain, sampling rate and coding change few of its bits. It finds shared audio. Two stretches of one recording that share
 no moment are as different to it as two recordings.
 
-Measured: of 134 sources (ESC-10, Blanket, TORCS, air conditioners, 16 drawn drives) a stretch of 3 s was coded as WAV, FLAC, Ogg
-Vorbis or MP3 at 8 to 48 kHz with 0 to -20 dB, 8 ways. 1,070 of 1,072 were found, none in a wrong recording; of 5 s, all 1,032.
-The two that were missed are one clock with silence between its ticks. No pair among 310 real recordings (47,895 pairs) nor among
-96 drawn drives, each three times with other seeds, was taken for shared. A median of 2 to 10 % of the bits differ after coding, in
-95 % of the stretches under 14 %; between sources 39 % or more (median 44 %), between two drives of one drawn car whose indicator
-ticks 32 %. What a coder leaves out is lost: noise 15 dB under a steady hum was found in half of the pieces after Ogg Vorbis.
+Measured: of 134 sources (ESC-10, Blanket, TORCS, air conditioners, 16 drawn drives) a stretch of 3 s was coded as WAV,
+FLAC, Ogg Vorbis or MP3 at 8 to 48 kHz with 0 to -20 dB, 8 ways. 1,070 of 1,072 were found, none in a wrong recording;
+of 5 s, all 1,032. The two that were missed are one clock with silence between its ticks. No pair among 310 real
+recordings (47,895 pairs) nor among 96 drawn drives, each three times with other seeds, was taken for shared. A median
+of 2 to 10 % of the bits differ after coding, in 95 % of the stretches under 14 %; between sources 39 % or more (median
+44 %), between two drives of one drawn car whose indicator ticks 32 %. What a coder leaves out is lost: noise 15 dB
+under a steady hum was found in half of the pieces after Ogg Vorbis.
 
 Source: J. Haitsma, T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002: signs of the differences of band
 powers, along frequency and time; exact words looked up, bit errors counted. Ours differs in its bands, and compares spans

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import convolve
 
 from speechbench import audio
@@ -21,12 +22,14 @@ from speechbench.errors import AudioError
 from synth import cabin, lombard
 from synth.noise import SILENCE_DBFS
 from synth.pieces import join, sounding
+from synth.recordings import RECORDINGS, Recordings
 from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written
 FULL_SCALE = 32768.0
 ROUNDING = 1.0 / 12.0 / FULL_SCALE**2  # power of the error: even over a step
 GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
+SILENT = "speech is silent, it has no level; remove the utterance"
 TOLERANCE_DB = 0.1  # by which an SNR may miss what was asked
 
 
@@ -62,13 +65,18 @@ class Parts:
 
     speech: Samples  # (N,)
     noise: Samples | None  # (N,), all that is written beside the speech: background, events, the rounding to 16 bits
-    sum: Samples  # (N,), as it is written: whole 16-bit steps
+    steps: NDArray[np.int16]  # (N,), the utterance as it is written
     noise_gain_db: float | None  # what the background was raised by, the output gain included
     events: tuple[Heard, ...]
     output_gain_db: float  # 0, or below it where the sum would have clipped
     clipped_samples: int
     snr_db: float | None  # measured: active level of the speech over RMS level of the noise
     snr_db_rms: float | None  # measured: both RMS, over the whole file
+
+    @property
+    def sum(self) -> Samples:
+        """The utterance as it is heard, (N,)."""
+        return self.steps * np.float32(1.0 / FULL_SCALE)
 
 
 def render(scene: Scene) -> Parts:
@@ -81,17 +89,29 @@ def render(scene: Scene) -> Parts:
     response = response_of(scene)
     if response is not None:
         speech = cabin.apply(speech, *response)
-    noise = join(scene.noise, speech.size) if scene.noise else None
-    starts = [min(round(event.start * audio.SAMPLING_RATE), speech.size - 1) for event in scene.events]
-    events = [
-        Sound(start, sounding(event.piece, start, speech.size), event.snr_db)
-        for start, event in zip(starts, scene.events, strict=True)
-    ]
+    noise, events = noise_of(scene, speech.size)
     try:
         return mix(speech, noise, scene.snr_db, scene.level_dbfs, events, scene.clip)
     except AudioError as error:
-        lain = ", ".join(dict.fromkeys(piece.audio_filepath for piece, _ in scene.heard))
-        raise AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}") from error
+        raise named(scene, error) from error
+
+
+def noise_of(scene: Scene, samples: int, recordings: Recordings = RECORDINGS) -> tuple[Samples | None, list[Sound]]:
+    """Background and events of a scene, for speech of so many samples.
+
+    Raises:
+        AudioError: A recording that cannot be read.
+    """
+    noise = join(scene.noise, samples, recordings) if scene.noise else None
+    starts = [min(round(event.start * audio.SAMPLING_RATE), samples - 1) for event in scene.events]
+    events = zip(starts, scene.events, strict=True)
+    return noise, [Sound(start, sounding(event.piece, start, samples, recordings), event.snr_db) for start, event in events]
+
+
+def named(scene: Scene, error: AudioError) -> AudioError:
+    """The error with the recordings that it comes from."""
+    lain = ", ".join(dict.fromkeys(piece.audio_filepath for piece, _ in scene.heard))
+    return AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}")
 
 
 def response_of(scene: Scene) -> tuple[Samples, int] | None:
@@ -133,7 +153,7 @@ def mix(
     envelope = audio.speech_envelope(speech)
     level = audio.decibels(envelope.sum_squares / speech.size)
     if level < SILENCE_DBFS:
-        raise AudioError("speech is silent, it has no level; remove the utterance")
+        raise AudioError(SILENT)
     # P.56 answers by how the speech lies to its thresholds, so that the gain has to be known first: RMS is a beginning.
     speech_gain_db = level_dbfs - level
     for _ in range(2):
@@ -142,35 +162,37 @@ def mix(
     while True:
         gain_db = speech_gain_db + output_gain_db
         heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
-        laid = None if noise is None or snr_db is None else _lay(noise, events, active, snr_db)
-        total = heard if laid is None else heard + laid.samples
+        laid = None if noise is None or snr_db is None else lay(noise, events, active, snr_db)
+        total = heard if laid is None else np.add(heard, laid.samples, out=laid.samples)
         peak = max(float(total.max()), -float(total.min()))
         if clip or peak <= CEILING:
             break
         # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
         output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
     if laid is None or snr_db is None:
-        written = _in_steps(total)
-        return Parts(heard, None, written, None, (), output_gain_db, _saturate(written) if clip else 0, None, None)
-    written, around, noise_dbfs = _round(total, heard, active - snr_db)
+        steps, clipped = _written(np.rint(total * np.float32(FULL_SCALE)), clip)
+        return Parts(heard, None, steps, None, (), output_gain_db, clipped, None, None)
+    total *= np.float32(FULL_SCALE)
+    rounded, around, noise_dbfs = _round(total, heard, active - snr_db)
     realised = active - noise_dbfs
     _check(realised, snr_db, "the SNR", active)
     for event, sound in zip(laid.events, events, strict=True):
         _check(event.snr_db, sound.snr_db, "an event's SNR", active)
+    steps, clipped = _written(rounded, clip)
     return Parts(
         speech=heard,
         noise=around,
-        sum=written,
+        steps=steps,
         noise_gain_db=laid.gain_db,
         events=laid.events,
         output_gain_db=output_gain_db,
-        clipped_samples=_saturate(written) if clip else 0,
+        clipped_samples=clipped,
         snr_db=realised,
         snr_db_rms=level + gain_db - noise_dbfs,
     )
 
 
-def _lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db: float) -> Laid:
+def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db: float) -> Laid:
     """The noise under speech of an active level: events at their own SNRs, the background so that the sum meets its own.
 
     With the background b, the events e and P the power that all noise shall have, the gain g of the background solves
@@ -206,30 +228,30 @@ def _lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_d
 
 
 def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:
-    """The sum in 16-bit steps, the noise that is in it, and that noise's level.
+    """The sum, given in parts of 16-bit steps, as whole steps; the noise that is in it, and that noise's level.
 
     Noise of few steps that takes the same values again and again (a cut-off recording, a square wave) is rounded the
     same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
     there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
     """
-    written = _in_steps(total)
-    noise = written - speech
+    rounded = np.rint(total)
+    noise = _beside(rounded, speech)
     level = audio.rms_dbfs(noise)
     if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
-        dither = (np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5) / FULL_SCALE
-        dithered = _in_steps(total + dither.astype(np.float32))
-        beside = dithered - speech
+        dither = np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5
+        dithered = np.rint(total + dither.astype(np.float32))
+        beside = _beside(dithered, speech)
         other = audio.rms_dbfs(beside)
         if abs(other - noise_dbfs) < abs(level - noise_dbfs):
             return dithered, beside, other
-    return written, noise, level
+    return rounded, noise, level
 
 
-def _in_steps(samples: Samples) -> Samples:
-    steps = samples * np.float32(FULL_SCALE)
-    np.rint(steps, out=steps)
-    steps *= np.float32(1.0 / FULL_SCALE)
-    return steps
+def _beside(steps: Samples, speech: Samples) -> Samples:
+    """What is in the sum beside the speech."""
+    noise = steps * np.float32(1.0 / FULL_SCALE)
+    noise -= speech
+    return noise
 
 
 def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -> None:
@@ -240,12 +262,13 @@ def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -
         )
 
 
-def _saturate(samples: Samples) -> int:
-    """Cut off what 16 bits do not hold, in place; how many samples that were."""
-    most = np.float32(1.0 - 1.0 / FULL_SCALE)
-    count = int(np.count_nonzero(samples > most) + np.count_nonzero(samples < -1.0))
-    np.clip(samples, -1.0, most, out=samples)
-    return count
+def _written(steps: Samples, clip: bool) -> tuple[NDArray[np.int16], int]:
+    """The steps as 16-bit integers, and how many samples were cut off because they do not fit."""
+    clipped = 0
+    if clip:
+        clipped = int(np.count_nonzero((steps > FULL_SCALE - 1) | (steps < -FULL_SCALE)))
+        np.clip(steps, -FULL_SCALE, FULL_SCALE - 1, out=steps)
+    return steps.astype(np.int16), clipped
 
 
 def _gain(samples: Samples, gain_db: float) -> Samples:

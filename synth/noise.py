@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechbench import audio, jobs, manifest
+from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.manifest import Manifest, Skipped, usable
 from speechbench.progress import say, track
+from synth.recordings import RECORDINGS
 
 FADE = 0.02  # s, over which one piece of noise gives way to the next
 SHORTEST_NOISE = 0.1  # s; a recording must hold the fades at both ends
@@ -90,8 +91,10 @@ class NoiseBank:
         Raises:
             SpeechbenchError: No recording can be used.
         """
+        # What is decoded in the process that renders later stays decoded for it.
+        listen = _listen if worker_count > 1 else partial(_listen, read=RECORDINGS.read)
         worker_count = min(worker_count, 1 + int(self.seconds / SECONDS_WORTH_A_PROCESS))
-        heard = track(jobs.run(_listen, self.recordings, worker_count), "listen to noise", len(self.recordings))
+        heard = track(jobs.run(listen, self.recordings, worker_count), "listen to noise", len(self.recordings))
         recordings = tuple(noise for _, noise in usable(heard, skipped))
         if not recordings:
             raise SpeechbenchError(f"no noise recording can be used; the first: {next(iter(skipped.reasons.values()))}")
@@ -140,20 +143,22 @@ def _noise(utterance: manifest.Utterance, inspected: dict[Path, audio.AudioInfo 
     )
 
 
-def _listen(noise: Noise) -> tuple[str, Noise | AudioError]:
+def _listen(noise: Noise, read: Callable[[Path, float, float], Samples] = audio.read) -> tuple[str, Noise | AudioError]:
     try:
-        samples = audio.read(Path(noise.audio_filepath), noise.offset, noise.duration)
+        samples = read(Path(noise.audio_filepath), noise.offset, noise.duration)
     except AudioError as error:
         return noise.id, error
-    if audio.rms_dbfs(samples - samples.mean()) < SILENCE_DBFS:
+    if audio.decibels(float(samples.var())) < SILENCE_DBFS:
         return noise.id, AudioError(f"{noise.audio_filepath}: noise is silent, no SNR can be set; remove it")
-    sounding = np.flatnonzero(samples)
-    start, end = int(sounding[0]) / audio.SAMPLING_RATE, (int(sounding[-1]) + 1) / audio.SAMPLING_RATE
+    edge = round(FADE * audio.SAMPLING_RATE)
+    if samples[:edge].any() and samples[-edge:].any():
+        return noise.id, noise
+    sounds = samples != 0
+    start = int(sounds.argmax()) / audio.SAMPLING_RATE
+    end = (samples.size - int(sounds[::-1].argmax())) / audio.SAMPLING_RATE
     end = min(end, noise.duration)
     if end - start < SHORTEST_NOISE:
         return noise.id, AudioError(f"{noise.audio_filepath}: sounds for under {SHORTEST_NOISE} s; remove it")
-    if start < FADE and noise.duration - end < FADE:
-        return noise.id, noise
     return noise.id, replace(noise, offset=noise.offset + start, duration=end - start)
 
 

@@ -17,7 +17,7 @@ from speechbench.manifest import Skipped, usable
 from speechbench.progress import track
 from synth import fingerprint
 from synth.fingerprint import Fingerprint
-from synth.noise import Noise, side_of
+from synth.noise import SECONDS_WORTH_A_PROCESS, Noise, side_of
 from synth.scene import folder_of, read
 
 _Side = tuple[str, Sequence[Noise]]  # its name and its noise
@@ -75,6 +75,7 @@ def compare(ours: Sequence[Noise], others: Iterable[tuple[Path, Sequence[Noise]]
         return None
     wanted = list({_key(noise): noise for pair in pairs for _, recordings in pair for noise in recordings}.values())
     skipped = Skipped()
+    worker_count = min(worker_count, 1 + int(sum(noise.duration for noise in wanted) / SECONDS_WORTH_A_PROCESS))
     heard = track(jobs.run(_fingerprint, wanted, worker_count), "compare noise", len(wanted))
     known: dict[str, Fingerprint] = dict(usable(heard, skipped))
     shared = [found for first, second in pairs for found in _shared(first, second, known)]

@@ -120,22 +120,38 @@ def relative(path: str, folder: str) -> str:
     return os.path.relpath(path, folder)
 
 
-def draw(speech: Manifest, bank: NoiseBank, recipe: Recipe, seed: int) -> Iterator[Scene]:
+def draw(speech: Manifest, bank: NoiseBank, recipe: Recipe, seed: int, allotment: Allotment | None = None) -> Iterator[Scene]:
     """All scenes of a build, in the order of the clean ids, so that the manifest's order changes nothing.
 
     What belongs to one utterance (SNR, level, cabin) depends on the seed and its id alone; which noise it gets also
     depends on who else is there, for noise is shared out fairly.
 
+    Args:
+        speech: The clean utterances.
+        bank: The noise.
+        recipe: The ranges.
+        seed: Of everything.
+        allotment: Of the same noise, where earlier draws have used some; None starts with all unused.
+
     Raises:
         SpeechbenchError: No noise for an utterance's split, a condition or an event; impulse responses that cannot be used.
     """
-    weights = {name: condition.weight for name, condition in recipe.conditions.items()}
-    allotment = Allotment(bank, weights, seed, recipe.events)
+    allotment = allotment or allot(bank, recipe, seed)
     cabins = cabin.draw(recipe.cabin, seed)
     names: set[str] = set()
     for utterance in sorted(speech, key=lambda utterance: utterance.id):
         for copy in range(1, recipe.copies + 1):
             yield _draw(utterance, copy, allotment, cabins, recipe, seed, names)
+
+
+def allot(bank: NoiseBank, recipe: Recipe, seed: int) -> Allotment:
+    """All the noise, unused.
+
+    Raises:
+        SpeechbenchError: A condition or an event of the recipe that no recording has.
+    """
+    weights = {name: condition.weight for name, condition in recipe.conditions.items()}
+    return Allotment(bank, weights, seed, recipe.events)
 
 
 def _draw(

@@ -15,17 +15,17 @@ from synth.rir import Rir
 from synth.scene import Scene, folder_of, relative
 
 
-def rendered(one: Scene) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of a scene's audio file and what was measured on it.
+def rendered(one: Scene, suffix: str = ".flac") -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a scene's audio file, of the suffix's format, and what was measured on it.
 
     Raises:
         AudioError: What the scene names cannot be used.
     """
     parts = mix.render(one)
-    data = audio.encode(parts.sum)
+    data = audio.encode(parts.steps, suffix=suffix)
     facts = {
         "id": one.id,
-        "samples": int(parts.speech.size),
+        "samples": int(parts.steps.size),
         "noise_gain_db": _rounded(parts.noise_gain_db),
         "output_gain_db": _rounded(parts.output_gain_db),
         "snr_db": _rounded(parts.snr_db),

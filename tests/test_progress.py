@@ -34,9 +34,19 @@ def test_where_the_end_is_not_known_only_the_rate_is_told(clock, capsys):
     assert capsys.readouterr().err == "listen: 2 of 4, 0:20 left, 0.1/s\n"
 
 
+def test_audio_is_counted_in_its_own_seconds(clock, capsys):
+    lengths = [1800.0, 1800.0, 3600.0, 7200.0]
+    assert list(progress.track_audio(iter(lengths), "render", sum(lengths), lambda seconds: seconds)) == lengths
+    assert capsys.readouterr().err.splitlines() == [
+        "render: 1:00:00 of 4:00:00, 1:00 left, 180 x real time",
+        "render: 4:00:00 of 4:00:00, 0:00 left, 360 x real time",
+    ]
+
+
 def test_on_a_screen_a_bar_is_drawn_on_stderr_and_goes(capsys, monkeypatch):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     assert list(progress.track(range(3), "train")) == [0, 1, 2]
+    assert list(progress.track_audio([2.0], "render", 2.0, float)) == [2.0]
     assert capsys.readouterr().out == ""
 
 

@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import soundfile
@@ -24,10 +27,13 @@ def test_a_stretch_is_what_audio_reads_whether_it_is_kept_or_not(path, room):
     assert bool(recordings.kept) == bool(room)
 
 
-def test_what_is_kept_is_not_changed_by_who_asked_for_it(path):
+def test_what_is_kept_cannot_be_changed_by_who_asked_for_it(tmp_path):
+    path = tmp_path / "noise.flac"
+    audio.write(path, np.full(2 * RATE, 0.1, np.float32))
     recordings = Recordings()
     first = recordings.read(path, 0.0, 1.0)
-    first *= 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        first *= 0.0
     assert np.array_equal(recordings.read(path, 0.0, 1.0), audio.read(path, 0.0, 1.0))
 
 
@@ -44,3 +50,14 @@ def test_the_room_is_never_overdrawn(tmp_path):
 def test_beyond_the_end_is_an_error_that_names_the_file(path):
     with pytest.raises(AudioError, match=r"noise\.flac: ends 1\.00 s early"):
         Recordings().read(path, 2.0, 2.0)
+
+
+def test_threads_that_ask_at_once_decode_a_recording_once(path, monkeypatch):
+    decoded, decode = [], audio.decode
+    monkeypatch.setattr(audio, "decode", lambda *asked: time.sleep(0.05) or decoded.append(asked) or decode(*asked))
+    recordings = Recordings()
+    whole = recordings.room
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: recordings.read(path, 0.5, 1.0), range(8)))
+    assert all(np.array_equal(read[0], other) for other in read)
+    assert len(decoded) == 1 and recordings.room == whole - recordings.kept[path][0].nbytes

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from speechbench.jobs import Run
 
 FILE = click.Path(path_type=Path)
 
@@ -16,6 +20,16 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace an output th
 seed = click.option("--seed", type=int, default=0, show_default=True, help="All chance is drawn from it.")
 jobs = click.option(
     "--jobs", type=click.IntRange(1), default=2, show_default=True, help="Worker processes; they change no result."
+)
+engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work on this machine, or on a Ray cluster whose nodes share a file system: all paths mean the same on each.",
+)
+address = click.option(
+    "--address", metavar="HOST:PORT", help="Of the Ray cluster's head, or auto; without it one is started on this machine."
 )
 output_format = click.option(
     "--format",
@@ -25,6 +39,28 @@ output_format = click.option(
     show_default=True,
     help="Of the result on stdout.",
 )
+
+
+@contextmanager
+def running(engine: str, address: str | None, jobs: int) -> Iterator[Run]:
+    """What does the work of a stage while the block lasts.
+
+    Args:
+        engine: "local" or "ray".
+        address: Of a Ray cluster; None starts one.
+        jobs: Worker processes.
+    """
+    if engine == "local":
+        if address:
+            raise click.UsageError("--address is of a Ray cluster; add --engine ray")
+        from speechbench.jobs import run
+
+        yield run
+    else:
+        from speechbench import cluster
+
+        with cluster.connected(address, jobs) as run:
+            yield run
 
 
 def show(document: Any, output_format: str, rows: Sequence[Mapping[str, Any]] | None = None, title: str = "") -> None:

@@ -22,6 +22,13 @@ from speechbench.errors import SpeechbenchError
 @click.option("--snr", metavar="LOW:HIGH", help="SNR range in dB: active speech level over noise RMS.")
 @click.option("--copies", type=click.IntRange(1), help="Noisy copies of each utterance.")
 @click.option(
+    "--container",
+    type=click.Choice(["flac", "wav", "tar", "shar"]),
+    default="flac",
+    show_default=True,
+    help="A FLAC or WAV file each, or shards of FLAC: tar for WebDataset, shar for lhotse; training reads all of them.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Only the noise budget; writes nothing, reads no audio unless there is a --target."
 )
 @click.option("--resume", is_flag=True, help="Go on with a build that was stopped.")
@@ -30,6 +37,8 @@ from speechbench.errors import SpeechbenchError
 @click.option("--target", type=options.FILE, help="Manifest of noisy recordings that the noise shall resemble.")
 @options.seed
 @options.jobs
+@options.engine
+@options.address
 @options.overwrite
 @options.output_format
 def synth(
@@ -40,6 +49,7 @@ def synth(
     settings: tuple[str, ...],
     snr: str | None,
     copies: int | None,
+    container: str,
     dry_run: bool,
     resume: bool,
     strict: bool,
@@ -47,6 +57,8 @@ def synth(
     target: Path | None,
     seed: int,
     jobs: int,
+    engine: str,
+    address: str | None,
     overwrite: bool,
     output_format: str,
 ) -> None:
@@ -67,7 +79,8 @@ def synth(
     if dry_run:
         found = build.preview(plan, strict)
     else:
-        found = build.build(plan, out, jobs, resume=resume, strict=strict, overwrite=overwrite)
+        with options.running(engine, address, jobs) as run:
+            found = build.build(plan, out, jobs, resume, strict, overwrite, container, run)
     options.show(found, output_format, budget.lines(found), title=f"{out}" + (" (dry run)" if dry_run else ""))
     if output_format == "table":
         for warning in found["warnings"]:
@@ -104,15 +117,18 @@ def explain(folder: Path, utterance_id: str, output_format: str) -> None:
 @click.argument("folder", type=options.FILE)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @options.jobs
+@options.engine
+@options.address
 @options.output_format
-def rebuild(folder: Path, ids: tuple[str, ...], jobs: int, output_format: str) -> None:
+def rebuild(folder: Path, ids: tuple[str, ...], jobs: int, engine: str, address: str | None, output_format: str) -> None:
     """Verify the audio of a built folder; write what is missing or wrong from its scenes, byte for byte.
 
     Example: speechbench rebuild noisy
     """
     from synth import rebuild as rebuilding
 
-    rows = rebuilding.rebuild(folder, ids, jobs)
+    with options.running(engine, address, jobs) as run:
+        rows = rebuilding.rebuild(folder, ids, jobs, run)
     states = {state: sum(row["state"] == state for row in rows) for state in rebuilding.STATES}
     changed = [row for row in rows if row["state"] != "verified"]
     options.show(
