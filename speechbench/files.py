@@ -78,7 +78,23 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         SpeechbenchError: As `read_text`.
     """
-    return read_text(path).removesuffix("\n").split("\n")
+    return list(lines_of(path)) or [""]
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The same, one by one, so that a long file is never held whole.
+
+    Raises:
+        SpeechbenchError: As `read_text`.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for line in stream:
+                yield line.removesuffix("\n")
+    except FileNotFoundError as error:
+        raise SpeechbenchError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpeechbenchError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
 def sha256(path: Path) -> str:

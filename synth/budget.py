@@ -15,15 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from speechbench.errors import SpeechbenchError, name_some
-from synth.noise import NoiseBank, side_of
-from synth.scene import Scene, folder_of, read
-
-# Each use of a second comes with other speech, another SNR, cabin and level, so that a few uses still teach something
-# new; our choice, to be moved once learning curves over it exist.
-MOST_REPEATS = 5.0  # mean uses of the noise seconds in use
-# Ng (Machine Learning Yearning, lectures on data synthesis): 10 cars are too few for any number of hours.
-FEWEST_SOURCES = 20.0  # effective sources
+from speechbench.manifest import Manifest
+from synth import coverage as spectra
+from synth import overlap, warning
+from synth.noise import Noise, NoiseBank, side_of
+from synth.scene import Scene
+from synth.warning import amount
 
 
 @dataclass
@@ -34,7 +31,7 @@ class Use:
     speech_seconds: float = 0.0
     noisy_seconds: float = 0.0  # of speech that has noise
     scenes: int = 0
-    snr_db: list[float] = field(default_factory=list)
+    snr_db: array[float] = field(default_factory=lambda: array("d"))
     stretches: dict[str, array[float]] = field(default_factory=dict)  # per recording: start, end, start, end, ... in its file
     splits: dict[str, set[str]] = field(default_factory=dict)  # per source: splits of the speech above it
 
@@ -56,41 +53,86 @@ class Use:
                     self.splits.setdefault(piece.source, set()).add(split)
             yield scene
 
-    def budget(self, against: Iterable[Path] = ()) -> dict[str, Any]:
+    def budget(
+        self, against: Iterable[Path] = (), target: Manifest | None = None, by_content: bool = False, worker_count: int = 1
+    ) -> dict[str, Any]:
         """The document of noise_budget.json, without what rendering measures.
 
         Args:
             against: Other built folders, for example of the dev set, that shall share no noise with this one.
+            target: Noisy recordings that the noise shall resemble.
+            by_content: Read the noise to find what different splits and builds share under different names.
+            worker_count: Processes that read audio.
+
+        Raises:
+            SpeechbenchError: A folder that is no build, or a target that cannot be used.
         """
-        source_of = {noise.id: noise.source for noise in self.bank.recordings}
-        seconds: dict[str, float] = {}
-        unique = used = 0.0
-        most = 0
-        for name, stretches in self.stretches.items():
-            length, cover, repeats = _overlay(stretches)
-            used, unique, most = used + length, unique + cover, max(most, repeats)
-            seconds[source_of[name]] = seconds.get(source_of[name], 0.0) + length
-        shares = np.array(list(seconds.values())) / used if used else np.zeros(0)
-        document: dict[str, Any] = {
+        backgrounds = [noise for noise in self.bank.recordings if not noise.event]
+        document = {
             "utterances": self.scenes,
             "speech_seconds": round(self.speech_seconds, 3),
-            "noise_seconds_available": round(self.bank.seconds, 3),
+            **self._figures(backgrounds),
+            "conditions": self._by_name(backgrounds),
+            "events": self._by_name(noise for noise in self.bank.recordings if noise.event),
+            "snr_db": {"asked": summary(self.snr_db), "measured": None},
+        }
+        others = [(folder, overlap.noise_of(folder)) for folder in against]
+        used = [noise for noise in self.bank.recordings if noise.id in self.stretches]
+        content = overlap.compare(self.bank.recordings, others, worker_count) if by_content else None
+        coverage = spectra.compare([noise for noise in used if not noise.event], target, worker_count) if target else None
+        warnings = [
+            warning.reuse(document, self.noisy_seconds),
+            warning.few_sources(document, self.noisy_seconds),
+            warning.shared_sources(self._splits()),
+            *(warning.shared_with(folder, used, theirs) for folder, theirs in others),
+            *(warning.shared_sound(content) if content else []),
+            warning.mismatch(coverage) if coverage else None,
+        ]
+        return document | {
+            "content_compared": by_content,
+            "content": content,
+            "coverage": coverage,
+            "warnings": [one for one in warnings if one],
+        }
+
+    def _by_name(self, recordings: Iterable[Noise]) -> dict[str, dict[str, Any]]:
+        """The figures of each condition or event."""
+        groups: dict[str, list[Noise]] = {}
+        for noise in recordings:
+            groups.setdefault(noise.condition or "", []).append(noise)
+        return {name: self._figures(groups[name]) for name in sorted(groups)}
+
+    def _figures(self, recordings: Iterable[Noise]) -> dict[str, Any]:
+        """How some recordings are used."""
+        available = unique = used = 0.0
+        most = 0
+        seconds: dict[str, float] = {}
+        for noise in recordings:
+            available += noise.duration
+            if noise.id in self.stretches:
+                length, cover, repeats = _overlay(self.stretches[noise.id])
+                used, unique, most = used + length, unique + cover, max(most, repeats)
+                seconds[noise.source] = seconds.get(noise.source, 0.0) + length
+        shares = np.array(list(seconds.values())) / used if used else np.zeros(0)
+        return {
+            "noise_seconds_available": round(available, 3),
             "noise_seconds_used": round(used, 3),
             "unique_noise_seconds_used": round(unique, 3),
+            "never_used_share": round(max(0.0, 1.0 - unique / available), 4) if available else 0.0,
             "repeats_mean": round(used / unique, 3) if unique else 0.0,
             "repeats_max": most,
             "sources": len(seconds),
             "effective_sources": round(1.0 / float(shares @ shares), 2) if used else 0.0,
             "source_seconds": {name: round(seconds[name], 3) for name in sorted(seconds)},
-            "snr_db": {"asked": summary(self.snr_db), "measured": None},
         }
-        return document | {"warnings": self._warnings(document, against)}
 
-    def _warnings(self, budget: dict[str, Any], against: Iterable[Path]) -> list[dict[str, Any]]:
-        found = [_reuse(budget, self.noisy_seconds), _few_sources(budget, self.noisy_seconds), _shared_splits(self.splits)]
-        used = {noise.id: (noise.source, noise.audio_filepath) for noise in self.bank.recordings if noise.id in self.stretches}
-        found += [_overlap(used, folder) for folder in against]
-        return [warning for warning in found if warning]
+    def _splits(self) -> dict[str, set[str]]:
+        """Per source the splits of its recordings and of the speech above it."""
+        splits = {source: set(found) for source, found in self.splits.items()}
+        for noise in self.bank.recordings:
+            if (side := side_of(noise.split)) is not None:
+                splits.setdefault(noise.source, set()).add(side)
+        return splits
 
 
 def _overlay(stretches: array[float]) -> tuple[float, float, int]:
@@ -113,73 +155,6 @@ def summary(values: Iterable[float]) -> dict[str, float] | None:
     return {"min": round(min(listed), 3), "mean": round(math.fsum(listed) / len(listed), 3), "max": round(max(listed), 3)}
 
 
-def amount(seconds: float) -> str:
-    """Seconds as a person says them: "40.0 h", "11.2 min" or "5.0 s"."""
-    if seconds >= 3600:
-        return f"{seconds / 3600:,.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def _lain(budget: dict[str, Any], speech_seconds: float) -> str:
-    count = budget["sources"]
-    sources = "1 source" if count == 1 else f"{count} sources"
-    return f"{amount(speech_seconds)} of speech over {amount(budget['unique_noise_seconds_used'])} of noise from {sources}"
-
-
-def _reuse(budget: dict[str, Any], speech_seconds: float) -> dict[str, Any] | None:
-    mean = budget["repeats_mean"]
-    if mean <= MOST_REPEATS:
-        return None
-    missing = budget["noise_seconds_used"] / MOST_REPEATS - budget["unique_noise_seconds_used"]
-    message = (
-        f"{_lain(budget, speech_seconds)}: each second used {mean:.0f} times, more than {MOST_REPEATS:.0f}; "
-        f"record at least {amount(missing)} more noise, or make fewer copies"
-    )
-    return {"code": "NOISE_REUSE", "message": message, "repeats_mean": mean, "seconds_missing": round(missing, 1)}
-
-
-def _few_sources(budget: dict[str, Any], speech_seconds: float) -> dict[str, Any] | None:
-    effective = budget["effective_sources"]
-    if effective >= FEWEST_SOURCES or not budget["sources"]:
-        return None
-    missing = math.ceil(FEWEST_SOURCES - effective)
-    unequal = f", which count as {effective:.1f} for their unequal shares" if effective < budget["sources"] - 0.5 else ""
-    message = (
-        f"{_lain(budget, speech_seconds)}{unequal}: a recogniser can learn "
-        f"so few by heart; record at least {missing} more sources (cars, routes), or spread their use more evenly"
-    )
-    return {"code": "NOISE_FEW_SOURCES", "message": message, "effective_sources": effective, "sources_missing": missing}
-
-
-def _shared_splits(splits: dict[str, set[str]]) -> dict[str, Any] | None:
-    shared = sorted(source for source, found in splits.items() if len(found) > 1)
-    if not shared:
-        return None
-    names = sorted(set().union(*(splits[source] for source in shared)))
-    message = (
-        f"{len(shared)} noise sources lie under speech of several splits ({', '.join(names)}): {name_some(shared)}; errors "
-        "there will look too small: give each noise recording a 'split', or build the splits from different sources"
-    )
-    return {"code": "NOISE_SPLIT_OVERLAP", "message": message, "sources": shared, "splits": names}
-
-
-def _overlap(used: dict[str, tuple[str, str]], folder: Path) -> dict[str, Any] | None:
-    path = folder / "scenes.jsonl"
-    if not path.is_file():
-        raise SpeechbenchError(f"{folder}: holds no scenes.jsonl; --against takes a folder that 'speechbench synth' wrote")
-    theirs = [piece for scene in read(path, folder_of(folder)) for piece in scene.noise]
-    sources = {piece.source for piece in theirs}
-    files = {piece.audio_filepath for piece in theirs}
-    shared = sorted({source for source, file in used.values() if source in sources or file in files})
-    if not shared:
-        return None
-    message = (
-        f"{len(shared)} noise sources are used in {folder} too: {name_some(shared)}; a recogniser that is trained on one "
-        "and tested on the other looks better than it is: build each from sources of its own"
-    )
-    return {"code": "NOISE_SPLIT_OVERLAP", "message": message, "sources": shared, "against": str(folder)}
-
-
 def lines(budget: dict[str, Any]) -> list[dict[str, Any]]:
     """The budget as rows of a table for people."""
     asked, measured = budget["snr_db"]["asked"], budget["snr_db"]["measured"]
@@ -192,11 +167,41 @@ def lines(budget: dict[str, Any]) -> list[dict[str, Any]]:
         "speech": amount(budget["speech_seconds"]),
         "noise available": amount(budget["noise_seconds_available"]),
         "noise used": amount(budget["noise_seconds_used"]),
-        "unique noise used": amount(budget["unique_noise_seconds_used"]),
+        "unique noise used": f"{amount(budget['unique_noise_seconds_used'])}; {budget['never_used_share']:.0%} never used",
         "uses of each second": f"mean {budget['repeats_mean']:.2f}, most {budget['repeats_max']}",
         "sources": f"{budget['sources']}, counting as {budget['effective_sources']:.1f}",
-        "SNR asked (dB)": spread(asked),
     }
+    parts = list(budget["conditions"].items()) if len(budget["conditions"]) > 1 else []
+    for name, one in [*parts, *((f"event {name}", one) for name, one in budget["events"].items())]:
+        rows[f"  {name or 'no condition'}"] = (
+            f"{amount(one['noise_seconds_used'])} used of {amount(one['noise_seconds_available'])}, {one['sources']} sources, "
+            f"each second {one['repeats_mean']:.2f} times, {one['never_used_share']:.0%} never used"
+        )
+    rows["same sound in other splits"] = _content(budget)
+    if budget["coverage"]:
+        rows["spectra like the target's"] = _coverage(budget["coverage"])
+    rows["SNR asked (dB)"] = spread(asked)
     if measured:
         rows["SNR measured (dB)"] = spread(measured)
     return [{"noise budget": key, "": value} for key, value in rows.items()]
+
+
+def _content(budget: dict[str, Any]) -> str:
+    if not budget["content_compared"]:
+        return "not compared: this reads headers alone"
+    found = budget["content"]
+    if found is None:
+        return "nothing to compare: one split, no other build"
+    left = f", {found['too_short']} too short to tell" if found["too_short"] else ""
+    left += f", {found['unreadable']} unreadable" if found["unreadable"] else ""
+    return f"{len(found['shared'])} stretches among {found['recordings']} recordings{left}"
+
+
+def _coverage(found: dict[str, Any]) -> str:
+    covered = found["recordings"] - found["uncovered"]
+    distance = found["distance_db"]
+    conditions = ", ".join(f"{name or 'noise'} {value:.1f}" for name, value in found["condition_db"].items())
+    return (
+        f"{covered} of {found['recordings']} recordings; mean distance {distance['mean']:.1f} dB, most {distance['max']:.1f}; "
+        f"by condition {conditions} dB"
+    )

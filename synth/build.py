@@ -43,10 +43,11 @@ class Plan:
     recipe: Recipe
     seed: int = 0
     against: Sequence[Path] = ()  # built folders that shall share no noise with this one
+    target: Manifest | None = None  # noisy recordings that the noise shall resemble
 
 
 def preview(plan: Plan, strict: bool = False) -> dict[str, Any]:
-    """The noise budget of a build from the files' headers alone.
+    """The noise budget of a build from the files' headers alone; a target, and noise to compare with it, is read.
 
     Raises:
         SpeechbenchError: Nothing to build from, or warnings under `strict`.
@@ -54,7 +55,7 @@ def preview(plan: Plan, strict: bool = False) -> dict[str, Any]:
     use = noise_budget.Use(NoiseBank.load(plan.noise, Skipped()))
     for _ in use.watch(scene.draw(plan.speech, use.bank, plan.recipe, plan.seed), _splits(plan.speech)):
         pass
-    return _strictly(use.budget(plan.against), strict)
+    return _strictly(use.budget(plan.against, plan.target), strict)
 
 
 def build(
@@ -102,7 +103,7 @@ def build(
         _same(scenes, kept_as, out)
     else:
         deque(scenes, maxlen=0)
-    budget = _strictly(use.budget(plan.against), strict)
+    budget = _strictly(use.budget(plan.against, plan.target, True, worker_count), strict)
     rest = _Rest(plan, out, kept_as, partial(run, jobs=worker_count), skipped, len(bank.recordings))
     if not resume:
         files.claim(out, overwrite or begun)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest, Utterance
-from speechbench.seeds import seed_of
+from speechbench.seeds import chances_of, seed_of
 from synth import cabin, lombard, spread
 from synth.allotment import Allotment
 from synth.cabin import Cabin
@@ -25,6 +24,7 @@ from synth.rir import Rir
 
 # Events may make up so much of the noise's power: the background is heard under them whatever was drawn.
 MOST_OF_EVENTS = 0.8
+UNFIT = re.compile(r"[^\w.+=@-]")  # for a file name
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _draw(
     names: set[str],
 ) -> Scene:
     own = seed_of(seed, "scene", clean.id, copy)
-    chance = random.Random(own).random  # a third of the time that NumPy takes to start a generator, for few numbers
+    chance = chances_of(own).__next__
     noisy, share, level, which, condition = (chance() for _ in range(5))
     noise: tuple[Piece, ...] = ()
     events: tuple[Event, ...] = ()
@@ -217,7 +217,7 @@ def _held_down(events: tuple[Event, ...], snr_db: float, seconds: float) -> tupl
 
 def _name(wanted: str, names: set[str]) -> str:
     """An id that is a file name too, and differs from the others where file names ignore case."""
-    name = re.sub(r"[^\w.+=@-]", "_", wanted).lstrip(".")
+    name = UNFIT.sub("_", wanted).lstrip(".")
     if name != wanted or name.lower() in names or len(name.encode()) > 200:
         name = f"{name[:150]}-{hashlib.sha256(wanted.encode()).hexdigest()[:10]}"
     names.add(name.lower())

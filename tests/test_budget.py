@@ -7,7 +7,7 @@ import pytest
 from speechbench.manifest import Manifest, Utterance
 from synth import budget, scene
 from synth.noise import Noise, NoiseBank
-from synth.recipe import Recipe
+from synth.recipe import ConditionRanges, EventRanges, Recipe
 
 
 def planned(hours, sources, noise_hours, split=None, copies=1, against=()):
@@ -96,3 +96,54 @@ def test_speech_without_noise_has_a_budget_of_zeros():
     found = use.budget()
     assert (found["noise_seconds_used"], found["repeats_max"], found["warnings"]) == (0, 0, [])
     assert found["snr_db"]["asked"] is None
+
+
+def test_a_hundred_unique_hours_from_two_cars_are_warned_of():
+    found = planned(hours=100, sources=2, noise_hours=101)
+    assert found["repeats_max"] <= 2 and found["repeats_mean"] == pytest.approx(1.0, abs=0.02)
+    assert codes(found) == ["NOISE_FEW_SOURCES"]
+    assert "from 2 sources" in found["warnings"][0]["message"] and "at least 18 more" in found["warnings"][0]["message"]
+
+
+def test_what_is_never_used_is_counted():
+    found = planned(hours=1, sources=40, noise_hours=4)
+    assert found["never_used_share"] == pytest.approx(0.75, abs=0.01)
+    assert planned(hours=4, sources=40, noise_hours=2)["never_used_share"] < 0.02
+
+
+def test_each_condition_and_each_event_has_its_figures_and_events_are_no_background():
+    conditions = {"city": 60.0, "rain": 30.0}
+    bank = NoiseBank(
+        (
+            *(Noise(f"{c}{n}", f"/{c}{n}", 0.0, each, f"car{n}", c) for c, each in conditions.items() for n in range(5)),
+            Noise("h", "/h", 0.0, 1.0, "horn", "horn", event=True),
+        )
+    )
+    speech = Manifest(tuple(Utterance(f"u{n:03d}", Path("/u.wav"), 5.0) for n in range(90)))
+    use = budget.Use(bank)
+    weights = {"city": ConditionRanges(weight=2.0), "rain": ConditionRanges(weight=1.0)}
+    recipe = Recipe(conditions=weights, events={"horn": EventRanges(probability=0.5)})
+    list(use.watch(scene.draw(speech, bank, recipe, 0), {}))
+    found = use.budget()
+    assert list(found["conditions"]) == ["city", "rain"] and list(found["events"]) == ["horn"]
+    for key in ("noise_seconds_available", "noise_seconds_used", "unique_noise_seconds_used"):
+        assert sum(one[key] for one in found["conditions"].values()) == pytest.approx(found[key], abs=0.01)
+    assert found["conditions"]["city"]["noise_seconds_available"] == 300.0
+    assert found["conditions"]["city"]["noise_seconds_used"] == pytest.approx(300.0, abs=60.0)
+    assert found["events"]["horn"]["repeats_max"] > 10 > found["repeats_max"]
+    assert "horn" not in found["source_seconds"]
+    rows = {row["noise budget"]: row[""] for row in budget.lines(found)}
+    assert "each second" in rows["  city"] and "never used" in rows["  event horn"]
+    assert rows["same sound in other splits"] == "not compared: this reads headers alone"
+
+
+def test_a_source_with_recordings_in_two_splits_is_named_from_the_manifest_alone():
+    speech = Manifest((Utterance("u", Path("/u.wav"), 5.0, split="train"),))
+    bank = NoiseBank(
+        tuple(Noise(split, f"/{split}", 0.0, 60.0, "car0", None, split) for split in ("train", "train-dev", "dev"))
+    )
+    use = budget.Use(bank)
+    list(use.watch(scene.draw(speech, bank, Recipe(), 0), {"u": "train"}))
+    (one,) = [warning for warning in use.budget()["warnings"] if warning["code"] == "NOISE_SPLIT_OVERLAP"]
+    assert (one["sources"], one["splits"]) == (["car0"], ["dev", "train"])
+    assert "1 noise source serves several splits (dev, train): car0" in one["message"]

@@ -1,10 +1,15 @@
+import dataclasses
 import json
 import sys
 
 import pytest
+import soundfile
+import soxr
 from made_speech import make_noise, make_speech
+from test_fingerprint import coloured
 
-from speechbench import cli
+from speechbench import audio, cli
+from speechbench.manifest import Manifest, Utterance
 
 
 @pytest.fixture
@@ -94,3 +99,57 @@ def test_mistakes_are_answered_in_one_line(call):
     assert "lower value first" in call(*SYNTH, "--snr", "20:-5")[2]
     assert "no such file" in call(*SYNTH, "--noise", "none.jsonl")[2]
     assert call("rebuild", "speech")[0] == 1
+
+
+def coloured_noise(folder, name, slope, keys, seconds=6.0, count=40):
+    rows = []
+    for number in range(count):
+        path = folder / name / f"{name}{number:02d}.flac"
+        audio.write(path, coloured([*name.encode(), number], seconds, slope))
+        rows.append(Utterance(path.stem, path, seconds, extra={"source": f"{name}{number}"} | keys))
+    Manifest(tuple(rows)).write(folder / f"{name}.jsonl")
+    return rows
+
+
+SOUND = ("synth", "--speech", "speech.jsonl", "--jobs", "1", "--set", "cabin.count=1", "--strict", "--format", "json")
+
+
+def test_sound_noise_passes_strictly_with_its_content_and_spectrum_compared(call, tmp_path):
+    coloured_noise(tmp_path, "car", 1.0, {"split": "train"})
+    make_speech(tmp_path, [0.5] * 80, split="train")
+    coloured_noise(tmp_path, "dev", 1.0, {"split": "dev"})
+    code, out, err = call(*SOUND, "--noise", "car.jsonl", "--noise", "dev.jsonl", "--target", "dev.jsonl", "--out", "out")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["warnings"] == [] and found["content_compared"]
+    assert found["content"] == {"recordings": 80, "too_short": 0, "unreadable": 0, "shared": []}
+    assert found["coverage"]["uncovered_share"] == 0.0
+
+
+def test_a_recording_that_was_cut_and_coded_anew_for_dev_fails_strictly(call, tmp_path):
+    coloured_noise(tmp_path, "car", 1.0, {"split": "train"})
+    make_speech(tmp_path, [0.5] * 80, split="train")
+    (piece,) = coloured_noise(tmp_path, "dev", 1.0, {"split": "dev"}, count=1)
+    samples = audio.read(tmp_path / "car" / "car03.flac")[2 * 16000 :]
+    soundfile.write(tmp_path / "dev" / "piece.ogg", soxr.resample(0.4 * samples, 16000, 44100), 44100)
+    Manifest((dataclasses.replace(piece, audio_filepath=tmp_path / "dev" / "piece.ogg", duration=4.0),)).write(
+        tmp_path / "dev.jsonl"
+    )
+    arguments = (*SOUND, "--noise", "car.jsonl", "--noise", "dev.jsonl", "--out", "out")
+    code, _, err = call(*arguments)
+    assert code == 1
+    said = err.splitlines()[-1]
+    assert "NOISE_SPLIT_OVERLAP" in said and "piece.ogg from 0.0 s" in said and "car03.flac from 2." in said
+    assert not (tmp_path / "out").exists()
+    code, out, _ = call(*arguments, "--dry-run")
+    assert code == 0 and json.loads(out)["content_compared"] is False  # a dry run says that it did not look
+
+
+def test_noise_of_another_spectrum_than_the_targets_fails_strictly(call, tmp_path):
+    coloured_noise(tmp_path, "car", 0.0, {})
+    coloured_noise(tmp_path, "target", 2.0, {}, count=4)
+    make_speech(tmp_path, [0.5] * 80)
+    arguments = (*SOUND, "--noise", "car.jsonl", "--target", "target.jsonl", "--out", "out")
+    for extra in ((), ("--dry-run",)):
+        code, _, err = call(*arguments, *extra)
+        assert code == 1 and "NOISE_SPECTRUM_MISMATCH: 4 of 4 recordings of target.jsonl" in err.splitlines()[-1]

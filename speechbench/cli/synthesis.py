@@ -28,10 +28,13 @@ from speechbench.errors import SpeechbenchError
     show_default=True,
     help="A FLAC or WAV file each, or shards of FLAC: tar for WebDataset, shar for lhotse; training reads all of them.",
 )
-@click.option("--dry-run", is_flag=True, help="Only the noise budget; reads and writes no audio.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only the noise budget; writes nothing, reads no audio unless there is a --target."
+)
 @click.option("--resume", is_flag=True, help="Go on with a build that was stopped.")
 @click.option("--strict", is_flag=True, help="Any warning is an error, before rendering.")
 @click.option("--against", type=options.FILE, multiple=True, help="A built folder that shall share no noise with this one.")
+@click.option("--target", type=options.FILE, help="Manifest of noisy recordings that the noise shall resemble.")
 @options.seed
 @options.jobs
 @options.engine
@@ -51,6 +54,7 @@ def synth(
     resume: bool,
     strict: bool,
     against: tuple[Path, ...],
+    target: Path | None,
     seed: int,
     jobs: int,
     engine: str,
@@ -70,7 +74,8 @@ def synth(
 
     wanted = [*settings, *([f"snr_db={_range(snr)}"] if snr else []), *([f"copies={copies}"] if copies else [])]
     wish = recipes.load(recipe, wanted)
-    plan = build.Plan(manifest.read(speech), noise, wish.with_one_snr() if snr else wish, seed, against)
+    wish = wish.with_one_snr() if snr else wish
+    plan = build.Plan(manifest.read(speech), noise, wish, seed, against, manifest.read(target) if target else None)
     if dry_run:
         found = build.preview(plan, strict)
     else:
