@@ -73,6 +73,9 @@ class Utterance:
 KNOWN_KEYS = frozenset(Utterance.__dataclass_fields__) - {"extra"}
 
 
+NUMBER = (int, float)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Ordered utterances with unique ids; everything pairs by id, never by position."""
@@ -215,10 +218,10 @@ def _parse(line: str, folder: str) -> Utterance:
     if not isinstance(file_name, str) or not file_name:
         raise ValueError("'audio_filepath' is missing")
     duration = row.get("duration")
-    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0 < duration < math.inf:
+    if isinstance(duration, bool) or not isinstance(duration, NUMBER) or not 0 < duration < math.inf:
         raise ValueError(f"'duration' is {duration!r}; expected seconds above 0")
     offset = row.get("offset", 0.0)
-    if isinstance(offset, bool) or not isinstance(offset, int | float) or not 0 <= offset < math.inf:
+    if isinstance(offset, bool) or not isinstance(offset, NUMBER) or not 0 <= offset < math.inf:
         raise ValueError(f"'offset' is {offset!r}; expected seconds, 0 or more")
     for key in ("id", "text", "speaker", "split"):
         if not isinstance(row.get(key, ""), str):

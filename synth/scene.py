@@ -165,7 +165,7 @@ def _draw(
 ) -> Scene:
     own = seed_of(seed, "scene", clean.id, copy)
     chance = chances_of(own).__next__
-    noisy, share, level, which, condition = (chance() for _ in range(5))
+    noisy, share, level, which, condition = chance(), chance(), chance(), chance(), chance()
     noise: tuple[Piece, ...] = ()
     events: tuple[Event, ...] = ()
     snr_db = None
