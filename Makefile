@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-quick test test-fast check lint bench-live bench-gpu clean
+.PHONY: demo demo-quick test test-fast check lint bench-synth bench-live bench-gpu clean
 
 demo: $(VENV)/installed
 	$(BIN)/speechbench demo --out demo --overwrite
@@ -24,6 +24,10 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 
 check: lint test
+
+bench-synth: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/mixing.py --write BENCH.md
 
 bench-live: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/live.py
