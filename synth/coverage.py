@@ -37,7 +37,7 @@ FLOOR_DB = -100.0  # dBFS, below the last of 16 bits
 # condition are 1.3 to 6.3 dB away, medians 2.3 to 3.7. In pauses the spectrum of stationary noise is found to 0.5 to 1.2 dB.
 MOST_APART_DB = 4.5
 # Share of the target that may lie beyond. Measured on 60 commands in real rooms with the noise of sources kept apart, at 0 and
-# 10 dB. Same kind: drawn cars 0 to 2 %, ESC-10 rain 5 to 7 %, all of ESC-10 20 %, sea 22 % (11 recordings, which moved this from
+# 10 dB. Same kind: drawn cars 0 to 2 %, ESC-10 rain 5 to 7 %, all of ESC-10 20 %, sea 22 % (11 recordings; it moved this from
 # 0.2). Other kind, warned of: cars for rain 53 %, rain for helicopters 68 %. Other kind, missed: highway for parked cars 12 to
 # 20 %, rain for cars 12 to 13 %, cars for clocks 2 to 5 %. So a warning means much, and none does not prove likeness.
 MOST_UNCOVERED = 0.25
