@@ -126,7 +126,7 @@ def figures_of(rates):
     """Rows of the table from the share of utterances with an error, by kind; two seeds."""
     found = {}
     for kind, (seen, unseen) in rates.items():
-        sets = {"heard": seen, "seen": seen, "unseen": unseen, "clean": 0.0}
+        sets = {"heard": 0.1, "seen": seen, "unseen": unseen, "clean": 0.0}
         cell = {name: scored(lambda n, share=share: int(n // 10 < 10 * share)) for name, share in sets.items()}
         found["pipeline", kind] = {0: cell, 1: cell}
     return [
@@ -149,7 +149,8 @@ def test_costs_and_thresholds_are_found_where_they_were_planted():
     assert cost[64, 1] is None
     assert cost[4, 1]["rate"] == pytest.approx(0.3 / 4) and cost[4, 1]["by_seed"] == pytest.approx([0.3 / 4] * 2)
     assert cost[16, 64]["rate"] == pytest.approx(0.6 / 4)  # against Kind(16, 1)
-    assert rows[0]["gap"]["rate"] == pytest.approx(0.7 / 4)
+    assert rows[0]["gaps"]["unseen - seen"]["rate"] == pytest.approx(0.7 / 4)
+    assert rows[0]["gaps"]["seen - heard"]["rate"] == pytest.approx(0.1 / 4)
     assert table.thresholds(rows) == {"fewest_sources": 16, "costly_sources": 4, "most_uses": 4, "costly_uses": 64}
 
 

@@ -21,7 +21,8 @@ from speechbench.recognizer import Hypothesis, read_hypotheses
 RESULTS = "results.jsonl"  # a line for each finished cell
 COSTLY = 0.1  # a noise set is too small where it makes at least a tenth more errors in unseen noise
 TITLES = {"pipeline": "Pipeline", "e2e": "End to end"}
-HEADER = ("sources", "uses of a second", "heard seconds", "seen sources", "unseen sources", "clean", "unseen - seen", "cost")
+GAPS = {"seen - heard": ("seen", "heard"), "unseen - seen": ("unseen", "seen")}  # of the same utterances
+HEADER = ("sources", "uses of a second", "heard seconds", "seen sources", "unseen sources", "clean", *GAPS, "cost")
 
 
 class Cell(NamedTuple):
@@ -105,14 +106,15 @@ def _noise_used(out: Path, kind: Kind, seeds: Sequence[int]) -> dict[str, float 
 def _figures(found: dict[tuple[str, Kind], dict[int, dict[str, ScoredSet]]], mode: str, kind: Kind) -> dict[str, Any]:
     cells = found[mode, kind]
     pooled = {name: pool([cells[seed][name] for seed in sorted(cells)]) for name in next(iter(cells.values()))}
-    figures: dict[str, Any] = {"seeds": sorted(cells), "sets": {}, "gap": None, "cost": None}
+    figures: dict[str, Any] = {"seeds": sorted(cells), "sets": {}, "gaps": {}, "cost": None}
     for name, scored in pooled.items():
         estimate = measure_spread(name, scored, 0).estimate
         total = scored.score.total
         by_seed = [cells[seed][name].score.total.rate for seed in sorted(cells)]
         figures["sets"][name] = _interval(estimate) | {"errors": total.errors, "words": total.words, "by_seed": by_seed}
     if kind != CLEAN:
-        figures["gap"] = _interval(measure_change("gap", pooled["unseen"], pooled["seen"], 0))
+        gaps = {name: measure_change(name, pooled[after], pooled[before], 0) for name, (after, before) in GAPS.items()}
+        figures["gaps"] = {name: _interval(gap) for name, gap in gaps.items()}
     before = reference(kind, [k for m, k in found if m == mode])
     if before is not None:
         figures["cost"] = _cost(cells, found[mode, before])
@@ -196,7 +198,7 @@ def _seeds(rows: Sequence[dict[str, Any]]) -> str:
 def _line(row: dict[str, Any]) -> str:
     uses = f"{row['repeats_mean']:.1f}" if row["repeats_mean"] is not None else "no noise"
     errors = [_rate(row["sets"].get(name)) for name in TESTS]
-    changes = [_change(row[name]) for name in ("gap", "cost")]
+    changes = [_change(change) for change in (*(row["gaps"].get(name) for name in GAPS), row["cost"])]
     return "| " + " | ".join([str(row["sources"]), uses, *errors, *changes]) + " |"
 
 
