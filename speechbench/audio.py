@@ -14,8 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
-from scipy.signal import lfilter
+from scipy.fft import irfft, next_fast_len, rfft
 
 from speechbench import archive
 from speechbench.errors import AudioError
@@ -187,6 +186,7 @@ HANGOVER = 0.2  # H, s
 STEP = 0.001  # ours, s: the envelope, smoothed over 30 ms, is followed in steps of this
 MARGIN_DB = 15.9  # M, between active level and threshold
 THRESHOLDS = 15
+SILENCE = 1e-30  # an envelope below every threshold, after any gain
 THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-THRESHOLDS, 0))  # c_j, a factor of 2 apart
 
 
@@ -210,8 +210,8 @@ class SpeechEnvelope:
         if self.sum_squares <= 0.0:
             return ActiveLevel(float("-inf"), 0.0)
         thresholds_db = THRESHOLDS_DBFS - gain_db
-        # Thresholds are powers of 2: a value reaches all up to its own binary exponent.
-        exponents = np.frexp(self.held * 10.0 ** (gain_db / 20.0))[1]
+        # Thresholds are powers of 2: a value reaches all up to its own binary exponent. Silence has none: it gets a tiny one.
+        exponents = np.frexp(np.maximum(self.held, SILENCE) * 10.0 ** (gain_db / 20.0))[1]
         reached = np.bincount(np.clip(exponents, -THRESHOLDS, 0) + THRESHOLDS, minlength=THRESHOLDS + 1)
         steps = reached[::-1].cumsum()[-2::-1]
         counts = steps * (self.samples / max(1, self.held.size))  # a_j
@@ -242,14 +242,33 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
     np.abs(samples, out=rectified[: samples.size])
     # einsum adds short rows up five times faster than `sum`, and unlike a matrix product in one order for any threads.
     mean = np.einsum("ij->i", rectified.reshape(steps, step)).astype(np.float64) / step
-    g = np.exp(-STEP / TIME_CONSTANT)
-    # Two equal smoothing stages in one pass: (1 - g)^2 / (1 - g z^-1)^2.
-    envelope = lfilter([(1 - g) ** 2], [1, -2 * g, g * g], mean)  # q
+    envelope = _smoothed(mean)  # q
     # A step counts as active at threshold c while the envelope reached c within the last `hangover` steps: a trailing
-    # running maximum, so that all thresholds share one pass.
-    hangover = round(HANGOVER / STEP)
-    held = maximum_filter1d(envelope, hangover, origin=(hangover - 1) // 2, mode="constant", cval=0.0)
+    # running maximum, so that all thresholds share one pass. Each round doubles how far back it looks.
+    hangover, reach = round(HANGOVER / STEP), 1
+    held = envelope
+    while reach < hangover:
+        back = min(reach, hangover - reach)
+        held = np.concatenate([held[:back], np.maximum(held[back:], held[:-back])])
+        reach += back
     return SpeechEnvelope(held, samples.size, _energy(samples))
+
+
+def _smoothed(mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P.56's two equal stages of exponential smoothing, (1 - g)^2 / (1 - g z^-1)^2, by their spectrum.
+
+    A recursion would need `scipy.signal`, which takes longer to import than most commands run. The zeros behind the end are
+    so many that what wraps around is below 1e-12.
+
+    Shape:
+        (T,) -> (T,), none below 0
+    """
+    g = np.exp(-STEP / TIME_CONSTANT)
+    size = next_fast_len(mean.size + round(34.0 * TIME_CONSTANT / STEP), real=True)
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1
+    spectrum = rfft(mean, size) * np.square((1.0 - g) / (1.0 - g * turn))
+    smoothed: NDArray[np.float64] = irfft(spectrum, size)[: mean.size]
+    return np.maximum(smoothed, 0.0, out=smoothed)
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

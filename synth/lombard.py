@@ -7,7 +7,6 @@ of real Lombard speech are not modelled; recordings of people who speak in noise
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import firwin2
 
 from speechbench.audio import SAMPLING_RATE, Samples
 
@@ -49,5 +48,7 @@ def response(raised: float) -> tuple[Samples, int]:
     """
     hz = np.linspace(0.0, SAMPLING_RATE / 2, TAPS)
     curve = np.interp(np.log2(np.maximum(hz, 1.0)), np.log2(BANDS), shape_db(raised))
+    from scipy.signal import firwin2  # takes long to import, and raised voices are off by default
+
     taps = firwin2(TAPS, hz, 10.0 ** (curve / 20.0), fs=SAMPLING_RATE)
     return taps.astype(np.float32), TAPS // 2

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import convolve
 
 from speechbench import audio
 from speechbench.audio import Samples
@@ -125,7 +124,7 @@ def response_of(scene: Scene) -> tuple[Samples, int] | None:
     if len(filters) < 2:
         return filters[0] if filters else None
     (voice, early), (room, late) = filters
-    return convolve(voice, room).astype(np.float32), early + late
+    return np.convolve(voice, room).astype(np.float32), early + late
 
 
 def mix(

@@ -194,6 +194,16 @@ def test_levels_of_known_signals():
     assert audio.decibels(100.0) == 20.0
 
 
+@pytest.mark.parametrize("silence", ["before", "after", "both"])
+def test_digital_silence_is_not_active(silence):
+    speech = tone_bursts(-30.0, 1.0, 3.0)
+    nothing = np.zeros(2 * RATE, np.float32)
+    longer = np.concatenate([nothing] * (silence != "after") + [speech] + [nothing] * (silence != "before"))
+    alone, among = audio.active_speech_level(speech), audio.active_speech_level(longer)
+    assert among.level_dbfs == pytest.approx(alone.level_dbfs, abs=0.5)  # the hangover takes 0.2 s of the silence behind
+    assert among.activity == pytest.approx(alone.activity * speech.size / longer.size, rel=0.1)
+
+
 LEVELS = """
 import hashlib
 import numpy as np
