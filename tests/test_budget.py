@@ -35,7 +35,7 @@ def test_one_hour_of_noise_under_forty_of_speech_is_said_in_words():
     assert codes(found) == ["NOISE_REUSE", "NOISE_FEW_SOURCES"]
     message = found["warnings"][0]["message"]
     assert "40.0 h of speech over 1.0 h of noise from 1 source: each second used 40 times" in message
-    assert "record at least 7.0 h more" in message
+    assert "record at least 4.0 h more" in message
     assert "at least 19 more sources" in found["warnings"][1]["message"]
 
 
