@@ -99,6 +99,7 @@ def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tu
                 stream.seek(min(round(offset * rate), stream.frames))
             count = -1 if duration is None else round(duration * rate)
             block = stream.read(count, dtype="float32", always_2d=True)
+            whole_numbers = stream.subtype.startswith("PCM")
     except (soundfile.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from error
     if block.shape[0] == 0:
@@ -108,7 +109,7 @@ def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tu
             f"{path}: ends {(count - block.shape[0]) / rate:.2f} s early; it is cut off or its manifest line is wrong"
         )
     samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(samples).all():
+    if not whole_numbers and not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not finite (NaN or infinity); export it again")
     return np.ascontiguousarray(samples), rate
 
