@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def render(out: Path, container: Container, chunk: Chunk) -> Note:
     kept = {facts["id"]: facts for facts in before.facts}
     note.sums = container.write(out, container, chunk.number, _entries(out, container, chunk, kept, note))
     if note != before:
-        files.write_text(path, json.dumps(asdict(note)))
+        files.write_text(path, json.dumps(vars(note)))
     return note
 
 
