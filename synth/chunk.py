@@ -74,7 +74,7 @@ def render(out: Path, container: Container, chunk: Chunk) -> Note:
     """Render what is not there yet.
 
     Args:
-        out: The build folder, absolute.
+        out: The build folder, absolute, with the folder of notes in it.
         container: How its audio is kept.
         chunk: The scenes.
     """
@@ -86,7 +86,9 @@ def render(out: Path, container: Container, chunk: Chunk) -> Note:
     kept = {facts["id"]: facts for facts in before.facts}
     note.sums = container.write(out, container, chunk.number, _entries(out, container, chunk, kept, note))
     if note != before:
-        files.write_text(path, json.dumps(vars(note)))
+        # A worker that outlives its killed build must not bring back the folder when another has finished that build.
+        with files.writing(path, make_folder=False) as aside:
+            aside.write_text(json.dumps(vars(note)), encoding="utf-8")
     return note
 
 
