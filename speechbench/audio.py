@@ -281,7 +281,7 @@ def _smoothing(size: int) -> NDArray[np.complex128]:
     """
     g = np.exp(-STEP / TIME_CONSTANT)
     turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1
-    return np.square((1.0 - g) / (1.0 - g * turn))
+    return np.asarray(np.square((1.0 - g) / (1.0 - g * turn)))
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

@@ -33,6 +33,7 @@ from scipy.signal import lfilter
 from speechbench import audio, manifest
 from speechbench.manifest import Manifest, Utterance
 from synth import build, recipe
+from synth.recordings import RECORDINGS
 
 RATE = audio.SAMPLING_RATE
 LENGTHS, NOISE_LENGTHS, NOISES = (2.0, 15.0), (30.0, 300.0), 24  # s
@@ -175,7 +176,8 @@ def measure(folder: Path, name: str, suffix: str, workers: int) -> dict[str, flo
                 part: partial(in_processes, LOOPS[name], (some, noise, Path(place), suffix), workers)
                 for part, some in jobs.items()
             }
-        partial(run["warm-up"])()
+        run["warm-up"]()
+        RECORDINGS.forget()  # the noise is part of the work; workers' processes begin without it too
         Path(place).mkdir(exist_ok=True)
         wall, processors = time.monotonic(), _processor_seconds()
         run["speech"]()
