@@ -28,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import lfilter
 
 from speechbench import audio, manifest
 from speechbench.manifest import Manifest, Utterance
@@ -58,12 +57,16 @@ def make_corpus(folder: Path, utterances: int) -> float:
 
 
 def _speech(number: int, seconds: float) -> audio.Samples:
+    from scipy.signal import lfilter  # not at the top: workers' processes import this file, and it takes them half a second
+
     rng, time_ = np.random.default_rng([0, number]), np.arange(round(seconds * RATE)) / RATE
     bursts = (0.5 - 0.5 * np.cos(2 * np.pi * 4 * time_)) * (time_ % 3.0 < 2.4) + 0.001
     return _scaled(lfilter([1], [1, -0.95], rng.standard_normal(time_.size)) * bursts, 0.03)
 
 
 def _noise(number: int, seconds: float) -> audio.Samples:
+    from scipy.signal import lfilter
+
     return _scaled(lfilter([1], [1, -0.98], np.random.default_rng([1, number]).standard_normal(round(seconds * RATE))), 0.05)
 
 
