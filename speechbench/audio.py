@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -264,12 +265,23 @@ def _smoothed(mean: NDArray[np.float64]) -> NDArray[np.float64]:
     Shape:
         (T,) -> (T,), none below 0
     """
-    g = np.exp(-STEP / TIME_CONSTANT)
     size = next_fast_len(mean.size + round(34.0 * TIME_CONSTANT / STEP), real=True)
-    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1
-    spectrum = rfft(mean, size) * np.square((1.0 - g) / (1.0 - g * turn))
-    smoothed: NDArray[np.float64] = irfft(spectrum, size)[: mean.size]
+    spectrum = rfft(mean, size)
+    spectrum *= _smoothing(size)
+    smoothed: NDArray[np.float64] = irfft(spectrum, size, overwrite_x=True)[: mean.size]
     return np.maximum(smoothed, 0.0, out=smoothed)
+
+
+@lru_cache(maxsize=128)  # sizes up to 16 s that a Fourier transform is fast for; 10 MB
+def _smoothing(size: int) -> NDArray[np.complex128]:
+    """The spectrum of P.56's smoothing.
+
+    Shape:
+        (size // 2 + 1,)
+    """
+    g = np.exp(-STEP / TIME_CONSTANT)
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1
+    return np.asarray(np.square((1.0 - g) / (1.0 - g * turn)))
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

@@ -16,9 +16,10 @@ from speechbench.errors import SpeechbenchError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, make_folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     # Two machines of a cluster may have a process of one number, and one shared folder.
     aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part{path.suffix}")
     try:
@@ -222,9 +223,9 @@ def _is_bare(path: Path) -> bool:
 
 
 def remove_asides(path: Path) -> None:
-    """Remove what killed processes were writing anywhere in a folder; nothing may be writing there now."""
-    for left in path.rglob(".*.part*"):
+    """Remove what killed processes were writing anywhere in a folder; nothing of the living may be writing there now."""
+    for left in list(path.rglob(".*.part*")):
         if left.is_dir():
             shutil.rmtree(left)
         else:
-            left.unlink(missing_ok=True)
+            left.unlink(missing_ok=True)  # one that is about to die may remove its own

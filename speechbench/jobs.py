@@ -54,9 +54,16 @@ def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
 
 
 def _end_with_parent() -> None:
-    """Let this worker die when its parent is killed: it would wait for work for ever, and finish what was queued."""
+    """Let this worker die when its parent is killed: it would wait for work for ever, and finish what was queued.
+
+    A parent that is killed while this process imports is dead already: not one queued item may be begun then, for a stage
+    that is resumed meanwhile takes no longer to start than this worker did.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a worker has this called"
+
+    if not parent.is_alive():
+        os._exit(1)
 
     def follow() -> None:
         parent.join()

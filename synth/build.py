@@ -144,6 +144,7 @@ class _Rest:
         """Render what is not there yet, and write everything that is known only then."""
         out = self.out
         files.write_json(out / BUDGET, budget)
+        (out / RENDERED).mkdir(exist_ok=True)
         snr_db, shards = array("d"), []
         with files.writing(out / MANIFEST) as aside, aside.open("w", encoding="utf-8") as stream:
             rendered, last = 0, ""
@@ -163,6 +164,7 @@ class _Rest:
         budget["snr_db"]["measured"] = noise_budget.summary(snr_db)
         files.write_json(out / BUDGET, budget)
         shutil.rmtree(out / RENDERED)
+        files.remove_asides(out)  # once more, for the workers of a killed build end a moment after it
         facts = {"container": self.container.name, "seed": self.plan.seed, "recipe": asdict(self.plan.recipe)}
         files.mark(out, "synth", **facts, utterances=rendered, skipped=len(self.skipped.reasons))
         return budget

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal.windows import hann
 
 from speechbench import audio, jobs
 from speechbench.audio import SAMPLING_RATE, Samples
@@ -62,7 +61,7 @@ def spectrum(samples: Samples, pauses_only: bool = False, sampling_rate: int = S
     """
     padded = np.pad(samples, (0, max(0, WINDOW - samples.size)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: WINDOW // 2]
-    window = hann(WINDOW, sym=False).astype(np.float32)
+    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     found = rfft(frames * window, axis=1)
     power = 2.0 * (np.square(found.real) + np.square(found.imag)) / (WINDOW * np.square(window).sum())  # both halves
     hz = np.arange(power.shape[1]) * SAMPLING_RATE / WINDOW

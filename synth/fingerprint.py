@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal.windows import hann
 
 from speechbench import audio
 from speechbench.audio import Samples
@@ -119,7 +118,7 @@ def _band_powers(samples: Samples, start: int, end: int) -> NDArray[np.float64]:
         (end - start, BITS + 1)
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[start * STEP : (end - 1) * STEP + 1 : STEP]
-    spectrum = rfft(frames * hann(WINDOW, sym=False).astype(np.float32), axis=1)
+    spectrum = rfft(frames * np.hanning(WINDOW + 1)[:-1].astype(np.float32), axis=1)
     edges = np.rint(np.geomspace(LOWEST, HIGHEST, BITS + 2) * WINDOW / SAMPLING_RATE).astype(int)
     for band in range(1, edges.size):
         edges[band] = max(edges[band], edges[band - 1] + 1)  # the lowest bands are narrower than a bin

@@ -43,6 +43,12 @@ class Recordings:
         # What lies beyond the end is an error with a message of its own.
         return audio.resample(stretch, rate) if stretch.size == round(duration * rate) else audio.read(path, offset, duration)
 
+    def forget(self) -> None:
+        """Give back all that is kept."""
+        with self.lock:
+            self.room += sum(samples.nbytes for samples, _ in self.kept.values())
+            self.kept.clear()
+
     def _keep(self, path: Path) -> tuple[Samples, int] | None:
         header = audio.inspect(path)
         if header.duration * header.sampling_rate * 4 > self.room:

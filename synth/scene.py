@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ class Scene:
 
 def relative(path: str, folder: str) -> str:
     """The path from the folder; both absolute."""
+    home, name = os.path.split(path)
+    return os.path.normpath(os.path.join(_relative_folder(home, folder), name))  # noqa: PTH118 - as in `Scene.of`
+
+
+@lru_cache(maxsize=1024)
+def _relative_folder(path: str, folder: str) -> str:
     return os.path.relpath(path, folder)
 
 

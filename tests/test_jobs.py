@@ -102,3 +102,44 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
     assert len({process.stdout.readline() for _ in range(6)}) == 2
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
+
+
+LATE_PROGRAM = """
+import os, sys, threading, time
+from pathlib import Path
+from speechbench import jobs
+
+def touch(path):
+    path.touch()
+
+folder = Path(sys.argv[1])
+if __name__ == "__mp_main__":
+    (folder / f"importing-{os.getpid()}").touch()
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    threading.Thread.start = lambda thread: None  # it may get its turn too late
+if __name__ == "__main__":
+    print(os.getpid(), flush=True)
+    for _ in jobs.run(touch, (folder / f"item-{number}" for number in range(100)), 2):
+        pass
+"""
+
+
+def test_a_worker_whose_parent_is_killed_while_it_imports_begins_nothing(tmp_path):
+    # A resumed build takes as long to start as such a worker, which wrote into the folder that the build had just cleared.
+    (tmp_path / "program.py").write_text(LATE_PROGRAM)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("importing-*"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)  # for the first items to be queued
+    process.kill()
+    process.communicate(timeout=30)  # ends when the workers have ended
+    assert not list(tmp_path.glob("item-*"))

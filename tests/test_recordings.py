@@ -45,6 +45,8 @@ def test_the_room_is_never_overdrawn(tmp_path):
     for path in paths:
         recordings.read(path, 0.0, 1.0)
     assert list(recordings.kept) == paths[:2] and recordings.room == 0
+    recordings.forget()
+    assert not recordings.kept and recordings.room == 2 * 4 * RATE
 
 
 def test_beyond_the_end_is_an_error_that_names_the_file(path):

@@ -28,11 +28,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import lfilter
 
 from speechbench import audio, manifest
 from speechbench.manifest import Manifest, Utterance
 from synth import build, recipe
+from synth.recordings import RECORDINGS
 
 RATE = audio.SAMPLING_RATE
 LENGTHS, NOISE_LENGTHS, NOISES = (2.0, 15.0), (30.0, 300.0), 24  # s
@@ -57,12 +57,16 @@ def make_corpus(folder: Path, utterances: int) -> float:
 
 
 def _speech(number: int, seconds: float) -> audio.Samples:
+    from scipy.signal import lfilter  # not at the top: workers' processes import this file, and it takes them half a second
+
     rng, time_ = np.random.default_rng([0, number]), np.arange(round(seconds * RATE)) / RATE
     bursts = (0.5 - 0.5 * np.cos(2 * np.pi * 4 * time_)) * (time_ % 3.0 < 2.4) + 0.001
     return _scaled(lfilter([1], [1, -0.95], rng.standard_normal(time_.size)) * bursts, 0.03)
 
 
 def _noise(number: int, seconds: float) -> audio.Samples:
+    from scipy.signal import lfilter
+
     return _scaled(lfilter([1], [1, -0.98], np.random.default_rng([1, number]).standard_normal(round(seconds * RATE))), 0.05)
 
 
@@ -175,7 +179,8 @@ def measure(folder: Path, name: str, suffix: str, workers: int) -> dict[str, flo
                 part: partial(in_processes, LOOPS[name], (some, noise, Path(place), suffix), workers)
                 for part, some in jobs.items()
             }
-        partial(run["warm-up"])()
+        run["warm-up"]()
+        RECORDINGS.forget()  # the noise is part of the work; workers' processes begin without it too
         Path(place).mkdir(exist_ok=True)
         wall, processors = time.monotonic(), _processor_seconds()
         run["speech"]()
