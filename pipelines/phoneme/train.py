@@ -20,18 +20,17 @@ from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, STATES, Acoustic, front_end
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
-from speechbench import audio
+from speechbench import audio, g2p, voices
 from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.features import log_mel
 from speechbench.files import write_json
-from speechbench.lexicon import Lexicon, pronounce
+from speechbench.lexicon import SILENCE, Lexicon, pronounce
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
 
-SILENCE = "SIL"
 SCORED_FRAMES = 20_000  # whose likelihood is reported
 
 
@@ -49,7 +48,9 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         SpeechbenchError: A word without pronunciation; no utterance is left.
     """
     texts = [utterance.text or "" for utterance in manifest]
-    lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
+    guess = partial(g2p.guess, stress=config.stress) if config.guess_pronunciations and voices.installed() else None
+    find = partial(pronounce, lexicon_file=config.lexicon, stress=config.stress)
+    lexicon = prepare_words(run, config.language_model, texts, find, guess)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
