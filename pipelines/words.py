@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_text, write_text
 from speechbench.grammar import measure_grammar, read_grammar
 from speechbench.language_model import measure, read_arpa, train_ngram
-from speechbench.lexicon import Lexicon, read_lexicon, write_lexicon
+from speechbench.lexicon import Lexicon, Pronunciation, read_lexicon, write_lexicon
 from speechbench.manifest import Manifest
 from speechbench.progress import say
 from speechbench.run import Run
@@ -44,8 +44,9 @@ def prepare_words(
     texts: Sequence[str],
     find: Callable[[list[str]], Lexicon],
     guess: Callable[[list[str]], Lexicon] | None = None,
+    only_units_of_texts: bool = False,
 ) -> Lexicon:
-    """Write the language model or grammar and the lexicon into a run folder.
+    """Write the language model or grammar and the lexicon into a run folder, and say what of them will not be heard.
 
     Args:
         run: The run.
@@ -53,19 +54,20 @@ def prepare_words(
         texts: Of the training manifest.
         find: Gives the pronunciations or spellings of the words that it knows.
         guess: Gives the pronunciations of others, which are then named.
+        only_units_of_texts: Leave out pronunciations with units that are in no text, for an acoustic model that knows nothing
+            of a unit without examples: such a unit would fit any sound as well or badly as another.
 
     Returns:
-        The lexicon of the language model's words and the texts' words. Words of the language model that have no
-        pronunciation are left out, with a warning.
+        The lexicon of the texts' words and of those words of the language model that can be pronounced.
 
     Raises:
         SpeechbenchError: A file of the config is missing or not what it should be; a word of the texts has no pronunciation.
     """
     said, heard = {word for text in texts for word in text.split()}, set(_write_model(run.path, config, texts))
     words = sorted(said | heard)
-    lexicon = dict(find(words))
-    guessed = guess([word for word in words if word not in lexicon]) if guess else {}
-    lexicon = dict(sorted((lexicon | dict(guessed)).items()))
+    found = dict(find(words))
+    guessed = dict(guess([word for word in words if word not in found])) if guess else {}
+    lexicon = dict(sorted((found | guessed).items()))
     bare = [word for word in words if word not in lexicon]
     if needed := sorted(said.intersection(bare)):
         raise SpeechbenchError(
@@ -73,23 +75,35 @@ def prepare_words(
             "write 'word PH PH ...' lines (ARPAbet) into a file and add --set lexicon=FILE"
             + ("" if voices.installed() else f", or {voices.INSTALL} to have them guessed")
         )
+    pronounced = list(lexicon)
+    if only_units_of_texts:
+        lexicon = _with_units_of(said, lexicon)
+    write_lexicon(run.path / LEXICON, lexicon)
     if guessed:
         write_lexicon(run.path / GUESSED, guessed)
-        say(
-            f"{len(guessed)} pronunciations are guessed: {name_some(guessed, 10)}; correct {GUESSED} and add --set lexicon=FILE"
-        )
-    if bare:
-        say(
-            f"warning: {len(bare)} words of the language model have no pronunciation and are never heard: {name_some(bare, 10)}"
-        )
-    if outside := sorted(said - heard):
-        say(
-            f"warning: {len(outside)} words of the training texts are never heard, for the language model lacks them: "
-            f"{name_some(outside, 10)}"
-        )
-    run.log(stage="lexicon", words=len(lexicon), guessed=list(guessed), unpronounceable=bare, outside_language_model=outside)
-    write_lexicon(run.path / LEXICON, lexicon)
+        shown = name_some(guessed, 10)
+        say(f"{len(guessed)} pronunciations are guessed: {shown}; correct {GUESSED} and add --set lexicon=FILE")
+    unheard = {
+        "unpronounceable": (bare, "words of the language model have no pronunciation"),
+        "unknown_units": (
+            [word for word in pronounced if word not in lexicon],
+            "words of the language model have phonemes that no training text has",
+        ),
+        "outside_language_model": (sorted(said - heard), "words of the training texts are not in the language model"),
+    }
+    for names, reason in unheard.values():
+        if names:
+            say(f"warning: {len(names)} {reason} and are never heard: {name_some(names, 10)}")
+    lost = {key: names for key, (names, _) in unheard.items()}
+    run.log(stage="lexicon", words=len(lexicon), guessed=list(guessed), **lost)
     return lexicon
+
+
+def _with_units_of(words: Collection[str], lexicon: Lexicon) -> dict[str, tuple[Pronunciation, ...]]:
+    """The part of a lexicon that needs no other units than some words of it."""
+    units = {unit for word in words for pronunciation in lexicon[word] for unit in pronunciation}
+    fitting = {word: tuple(p for p in variants if units.issuperset(p)) for word, variants in lexicon.items()}
+    return {word: variants for word, variants in fitting.items() if variants}
 
 
 def _write_model(folder: Path, config: LanguageModelConfig, texts: Sequence[str]) -> list[str]:

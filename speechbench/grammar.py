@@ -18,7 +18,7 @@ from speechbench.unfolding import Steps, unfold
 
 MOST_STATES = 200_000  # of a determinised grammar: some hundred MB
 SAME = 4  # decimals in which probabilities agree that count as equal
-MOST_MIXTURES = 8  # of the same steps: an ambiguous repetition would go on giving new ones for ever
+MOST_MIXTURES = 64  # of the same ways: an ambiguous repetition could go on giving new ones
 
 
 class Step(NamedTuple):
@@ -87,8 +87,8 @@ def _list(lines: Iterable[str]) -> Grammar:
 def _determinize(path: Path, ways: Steps) -> Grammar:
     """Follow all ways of saying a beginning at once: a state is a mixture of ways, by their probabilities.
 
-    Two beginnings with the same mixture are one state. Of mixtures of the same ways with many different probabilities, which
-    only repetitions that can be split in many manners have, the first stands for the later ones.
+    Two beginnings with the same mixture are one state. Where repetitions can be split in so many manners that the same ways
+    are mixed in more than `MOST_MIXTURES` proportions, the first mixture stands for the later ones.
 
     Source: Mohri 1997 (weighted determinisation, in the probability semiring).
     """

@@ -191,7 +191,7 @@ def test_a_grammar_instead_of_an_ngram(sets, tmp_path, capsys):
     made = train("pipeline", *sets, tmp_path / "run", *settings)
     errors = capsys.readouterr().err
     assert "warning: 1 words of the language model have no pronunciation and are never heard: blorx" in errors
-    assert "warning: 1 words of the training texts are never heard, for the language model lacks them: yellow" in errors
+    assert "warning: 1 words of the training texts are not in the language model and are never heard: yellow" in errors
     assert (made / "grammar.txt").read_text() == (tmp_path / "words.jsgf").read_text()
     assert not (made / "language_model.arpa").exists()
     (logged,) = [row for row in Run.open(made).metrics() if row["stage"] == "language_model"]
@@ -232,12 +232,12 @@ def test_language_model_files(sets, tmp_path, capsys):
     made = train("pipeline", *sets, tmp_path / "made", *SHORTEST, f"language_model.arpa={tmp_path / 'lm.arpa'}")
     said = capsys.readouterr().err
     assert "warning: 1 words of the language model have no pronunciation and are never heard: 日本" in said
-    assert "warning: 5 words of the training texts are never heard, for the language model lacks them: dog, fish, milk," in said
+    assert "warning: 5 words of the training texts are not in the language model and are never heard: dog, fish, milk," in said
     heard = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
     assert {word for hypothesis in heard for word in hypothesis.text.split()} == {"cat"}
     (tmp_path / "text").write_text("zebras whistle\n")
     train("pipeline", *sets, tmp_path / "apart", *SHORTEST, f"language_model.text={tmp_path / 'text'}")
-    assert "warning: no word of dev.jsonl is in the language model" in capsys.readouterr().err
+    assert "dev.jsonl is in the language model: nothing of it can be heard right" in capsys.readouterr().err
     (tmp_path / "lm.arpa").write_text("nothing of the kind")
     assert "expected an ARPA language model" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
 

@@ -50,7 +50,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     texts = [utterance.text or "" for utterance in manifest]
     guess = partial(g2p.guess, stress=config.stress) if config.guess_pronunciations and voices.installed() else None
     find = partial(pronounce, lexicon_file=config.lexicon, stress=config.stress)
-    lexicon = prepare_words(run, config.language_model, texts, find, guess)
+    lexicon = prepare_words(run, config.language_model, texts, find, guess, only_units_of_texts=True)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
