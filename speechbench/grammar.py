@@ -105,7 +105,7 @@ def _determinize(path: Path, ways: Steps) -> Grammar:
             states[key] = len(mixtures)
             alike.append(states[key])
             mixtures.append(mixture)
-        return states.get(key, alike[0] if alike else -1)
+        return states[key] if key in states else alike[0]
 
     state_of(ways.start)
     steps: list[dict[str, Step]] = []

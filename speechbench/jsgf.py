@@ -160,13 +160,12 @@ class _Parser:
             self.definition()
 
     def definition(self) -> None:
-        if self.token == ("word", "import", self.token.line):
+        if self.token[:2] == ("word", "import"):
             self.fail("imports are not followed; copy the rules into this file")
         public = self.takes("word", "public")
-        name = self.token.text
+        name = self.expect("'public' or a rule such as <command>", "rule").text
         if name in self.rules:
             self.fail(f"rule <{name}> is defined twice")
-        self.expect("'public' or a rule such as <command>", "rule")
         self.expect("'='", "sign", "=")
         self.rules[name] = self.alternatives()
         self.expect("';' or another part of the rule", "sign", ";")
