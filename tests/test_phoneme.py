@@ -15,7 +15,7 @@ from pipelines.phoneme.config import GmmConfig, PipelineConfig
 from pipelines.phoneme.corpus import clean_twin
 from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, energies
 from pipelines.phoneme.stages import features_of
-from speechbench import audio, manifest
+from speechbench import audio, manifest, voices
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce, read_lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
@@ -160,11 +160,70 @@ def fail(sets, out, *settings):
     return str(caught.value)
 
 
-def test_words_without_pronunciation_are_named(sets, tmp_path):
-    rows = [replace(row, text=f"{row.text} blorx") for row in manifest.read(sets[0])]
-    Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
-    message = fail((tmp_path / "train.jsonl", sets[1]), tmp_path / "run")
-    assert message.startswith("1 words are in no lexicon: blorx;")
+def with_text(sets, folder, *words):
+    """The training set, with words at the end of its first text."""
+    rows = list(manifest.read(sets[0]))
+    rows[0] = replace(rows[0], text=" ".join([rows[0].text, *words]))
+    Manifest(tuple(rows)).write(folder / "train.jsonl")
+    return folder / "train.jsonl", sets[1]
+
+
+SHORTEST = ("acoustic=monophone", "gmm.gaussians=1", "gmm.iterations=1")
+
+
+def test_words_without_pronunciation_are_named(sets, tmp_path, monkeypatch):
+    files = with_text(sets, tmp_path, "blorx", "日本")
+    message = fail(files, tmp_path / "run", "guess_pronunciations=false")
+    assert message.startswith("2 words are in no lexicon: blorx, 日本; write 'word PH PH ...'")
+    assert "pip" not in message or not voices.installed()
+    monkeypatch.setattr(voices, "installed", lambda: False)
+    assert fail(files, tmp_path / "run").endswith("or pip install 'speechbench[voices]' to have them guessed")
+
+
+def test_guessed_words_are_reported_everywhere(sets, tmp_path, capsys):
+    pytest.importorskip("espeakng_loader")
+    made = train("pipeline", *with_text(sets, tmp_path, "blorx"), tmp_path / "run", *SHORTEST)
+    said = [line for line in capsys.readouterr().err.splitlines() if "blorx" in line]
+    assert said == ["1 pronunciations are guessed: blorx; correct guessed_lexicon.txt and add --set lexicon=FILE"]
+    assert read_lexicon(made / "guessed_lexicon.txt") == {"blorx": (("B", "L", "AO", "R", "K", "S"),)}
+    assert read_lexicon(made / "lexicon.txt")["blorx"] == (("B", "L", "AO", "R", "K", "S"),)
+    (logged,) = [row for row in Run.open(made).metrics() if row["stage"] == "lexicon"]
+    assert logged["guessed"] == ["blorx"]
+    message = fail(with_text(sets, tmp_path, "日本"), tmp_path / "again")
+    assert message.startswith("1 words are in no lexicon: 日本;")  # a script that nothing here can read aloud
+
+
+def test_stress_is_kept_if_asked(sets, tmp_path):
+    made = train("pipeline", *sets, tmp_path / "run", *SHORTEST, "stress=keep")
+    assert {"AE1", "IY1", "OW0"} <= set(json.loads((made / "units.json").read_text()))
+    assert read_lexicon(made / "lexicon.txt") == pronounce(WORDS, stress="keep")
+    open_recognizer(Run.open(made))
+
+
+def test_a_grammar_instead_of_an_ngram(sets, tmp_path, capsys):
+    (tmp_path / "words.jsgf").write_text(f"#JSGF V1.0;\npublic <said> = ({' | '.join(WORDS[:5])} | blorx)+;\n")
+    settings = ("acoustic=monophone", "guess_pronunciations=false", f"language_model.grammar={tmp_path / 'words.jsgf'}")
+    made = train("pipeline", *sets, tmp_path / "run", *settings)
+    errors = capsys.readouterr().err
+    assert "warning: 1 words of the language model have no pronunciation and are never heard: blorx" in errors
+    assert "warning: 1 words of the training texts are not in the language model and are never heard: yellow" in errors
+    assert (made / "grammar.txt").read_text() == (tmp_path / "words.jsgf").read_text()
+    assert not (made / "language_model.arpa").exists()
+    (logged,) = [row for row in Run.open(made).metrics() if row["stage"] == "language_model"]
+    dev = texts_of(sets[1]).values()
+    assert logged["dev_impossible"] == sum("yellow" in text.split() for text in dev) > 0
+    assert logged["dev_oov"] == sum(text.split().count("yellow") for text in dev)
+    hypotheses = {h.id: h.text for h in open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())}
+    assert not {"yellow", "blorx"} & {word for text in hypotheses.values() for word in text.split()}
+    possible = {key: text for key, text in texts_of(sets[1]).items() if "yellow" not in text.split()}
+    assert score(possible, {key: hypotheses[key] for key in possible}).total.rate <= 0.15
+
+
+def test_one_source_of_the_language_model(sets, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("cat\n")
+    settings = (f"language_model.text={tmp_path / 'a'}", f"language_model.grammar={tmp_path / 'b'}")
+    assert "[language_model] text and grammar are both given; expected one" in fail(sets, tmp_path / "run", *settings)
 
 
 def test_a_lexicon_of_the_users(sets, tmp_path):
@@ -180,12 +239,20 @@ def test_a_lexicon_of_the_users(sets, tmp_path):
     open_recognizer(Run.open(made))
 
 
-def test_language_model_files(sets, tmp_path):
+def test_language_model_files(sets, tmp_path, capsys):
     absent = tmp_path / "absent.txt"
     assert fail(sets, tmp_path / "run", f"language_model.text={absent}").startswith(f"{absent}: no such file")
     assert fail(sets, tmp_path / "run", f"language_model.arpa={absent}").startswith(f"{absent}: no such file")
-    (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\tcat\n-1\tblorx\n-1\t</s>\n\n\\end\\\n")
-    assert "blorx" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
+    (tmp_path / "lm.arpa").write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1\tcat\n-1\t日本\n-1\t</s>\n\n\\end\\\n")
+    made = train("pipeline", *sets, tmp_path / "made", *SHORTEST, f"language_model.arpa={tmp_path / 'lm.arpa'}")
+    said = capsys.readouterr().err
+    assert "warning: 1 words of the language model have no pronunciation and are never heard: 日本" in said
+    assert "warning: 5 words of the training texts are not in the language model and are never heard: dog, fish, milk," in said
+    heard = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
+    assert {word for hypothesis in heard for word in hypothesis.text.split()} == {"cat"}
+    (tmp_path / "text").write_text("zebras whistle\n")
+    train("pipeline", *sets, tmp_path / "apart", *SHORTEST, f"language_model.text={tmp_path / 'text'}")
+    assert "dev.jsonl is in the language model: nothing of it can be heard right" in capsys.readouterr().err
     (tmp_path / "lm.arpa").write_text("nothing of the kind")
     assert "expected an ARPA language model" in fail(sets, tmp_path / "run", f"language_model.arpa={tmp_path / 'lm.arpa'}")
 

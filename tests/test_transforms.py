@@ -51,7 +51,7 @@ def test_mllt_undoes_a_mixing_of_independent_features(seed):
         moved = block[0] @ transform.T, block[1]
         mixtures = Mixtures.flat(4, 3).update([moved])
         transform = mllt(mixtures, [moved]) @ transform
-    product = (transform.double().numpy() @ mixing)
+    product = transform.double().numpy() @ mixing
     shares = np.abs(product) / np.abs(product).max(1, keepdims=True)
     assert sorted(shares.argmax(1)) == [0, 1, 2]
     assert np.sort(shares, axis=1)[:, 1].max() < 0.1

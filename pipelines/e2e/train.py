@@ -53,7 +53,7 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
     Raises:
         SpeechbenchError: No utterance is left; `init` does not fit.
     """
-    lexicon = prepare_words(run.path, config.language_model, [u.text or "" for u in manifest], spell)
+    lexicon = prepare_words(run, config.language_model, [u.text or "" for u in manifest], spell)
     report_language_model(run, dev)
     tokens = Tokens.of(lexicon)
     write_json(run.path / "units.json", list(tokens.units))

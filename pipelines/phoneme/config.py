@@ -9,6 +9,7 @@ from typing import Literal
 
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
+from speechbench.lexicon import Stress
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class PipelineConfig:
     seed: int = 0
     acoustic: Literal["monophone", "triphone", "network"] = "network"  # the last stage that is trained, which decodes
     lexicon: Path | None = None  # pronunciations that go before cmudict's
+    guess_pronunciations: bool = True  # of words in neither; each is reported
+    stress: Stress = "fold"  # "keep": a vowel with stress, less stress, or none is three phonemes
     beam: float = 11.0  # of the search, in scaled log-likelihood
     gmm: GmmConfig = field(default_factory=GmmConfig)
     tree: TreeConfig = field(default_factory=TreeConfig)

@@ -38,15 +38,14 @@ from pipelines.phoneme.recognizer import (
 from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
-from speechbench import files
+from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
-from speechbench.lexicon import Lexicon, pronounce
+from speechbench.lexicon import SILENCE, Lexicon, pronounce
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
 from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
 
-SILENCE = "SIL"
 FEATURES, UNITS, DECODING, METRICS = "features", "units.json", "decoding.json", "metrics.json"
 
 Log = Callable[[dict[str, Any]], None]  # takes a row of metrics
@@ -67,7 +66,9 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     """
     run.forget()  # what a training that was stopped had logged; each stage knows its own
     texts = [utterance.text or "" for utterance in manifest]
-    lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
+    guess = partial(g2p.guess, stress=config.stress) if config.guess_pronunciations and voices.installed() else None
+    find = partial(pronounce, lexicon_file=config.lexicon, stress=config.stress)
+    lexicon = prepare_words(run, config.language_model, texts, find, guess, only_units_of_texts=True)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
