@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -43,6 +44,27 @@ class Run:
             },
         )
         return cls(path)
+
+    @classmethod
+    def check_begun(cls, path: Path, mode: str, config: Any, manifests: dict[str, Manifest]) -> None:
+        """Refuse to go on with another training than was begun.
+
+        Raises:
+            SpeechbenchError: Other settings, or manifests with another content; names the first that differs.
+        """
+        begun = read_json(path / "config.json")
+        now = json.loads(json.dumps({"mode": mode, **dataclasses.asdict(config)}, default=os.fspath))
+        for key in sorted(begun.keys() | now.keys()):
+            if begun.get(key) != now.get(key):
+                raise SpeechbenchError(
+                    f"{path}: was begun with {key} = {begun.get(key)}, not {now.get(key)}; "
+                    "resume with the same, or name another folder"
+                )
+        for name, facts in read_json(path / "provenance.json")["manifests"].items():
+            if facts.get("sha256") != _describe(manifests[name]).get("sha256"):
+                raise SpeechbenchError(
+                    f"{path}: was begun with other lines in its {name} manifest; resume with the same, or name another folder"
+                )
 
     @classmethod
     def open(cls, path: Path) -> Run:

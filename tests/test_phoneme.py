@@ -1,6 +1,7 @@
 """The pipeline, from audio to words, on a language that it must be able to learn."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -276,3 +277,39 @@ def test_the_clean_twin_is_found_beside_the_manifest(tmp_path, capsys):
     gone = replace(noisy, extra={"clean_filepath": "gone.flac"})
     assert clean_twin(gone, whole) is None
     assert "noisy: aligned as it sounds" in capsys.readouterr().err
+
+
+def stopped(run, *parts):
+    """The run as a training leaves it that was stopped: unmarked, without its last parts, with half-written ones."""
+    marker = json.loads((run / "speechbench.json").read_text())
+    (run / "speechbench.json").write_text(json.dumps({"kind": marker["kind"], "finished": False}))
+    for part in parts:
+        shutil.rmtree(run / part) if (run / part).is_dir() else (run / part).unlink()
+    (run / f".{parts[0]}.elsewhere.1.part").mkdir()
+
+
+@pytest.mark.parametrize("parts", [("network", "decoding.json"), ("triphone", "network", "metrics.jsonl", "decoding.json")])
+def test_a_stopped_training_goes_on_behind_its_last_stage(trained, sets, tmp_path, monkeypatch, parts):
+    whole = made_of(trained)
+    shutil.copytree(trained, tmp_path / "run")
+    stopped(tmp_path / "run", *parts)
+    monkeypatch.setattr("pipelines.phoneme.train.monophone", None)  # that stage is there
+    train("pipeline", *sets, tmp_path / "run", "--resume")
+    assert made_of(tmp_path / "run") == whole
+
+
+def test_a_training_goes_on_with_its_own_settings_and_data_alone(trained, sets, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    stopped(tmp_path / "run", "network")
+    with pytest.raises(SpeechbenchError, match=r"was begun with beam = 11.0, not 12.0"):
+        train("pipeline", *sets, tmp_path / "run", "--resume", "beam=12")
+    with pytest.raises(SpeechbenchError, match="other lines in its dev manifest"):
+        train("pipeline", sets[0], sets[0], tmp_path / "run", "--resume")
+    assert (tmp_path / "run" / "monophone").is_dir()
+
+
+def test_resume_begins_what_was_not_begun(sets, tmp_path):
+    made = train("pipeline", *sets, tmp_path / "run", "--resume", "acoustic=monophone")
+    before = made_of(made)
+    assert train("pipeline", *sets, tmp_path / "run", "--resume", "acoustic=monophone") == made  # finished: nothing to do
+    assert made_of(made) == before

@@ -57,8 +57,9 @@ def run(*arguments: object) -> None:
 
 
 def train(mode: str, manifest: Path, dev: Path, out: Path, *settings: str) -> Path:
-    """A run with small settings."""
-    sets = [part for setting in (*SMALL[mode], *settings) for part in ("--set", setting)]
+    """A run with small settings; `settings` are KEY=VALUE, or flags."""
+    flags = [setting for setting in settings if setting.startswith("--")]
+    sets = [part for setting in (*SMALL[mode], *settings) if setting not in flags for part in ("--set", setting)] + flags
     run("train", "--mode", mode, "--train", manifest, "--dev", dev, "--out", out, *sets)
     return out
 

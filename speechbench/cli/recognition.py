@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One config key, for example training.epochs=20.")
 @click.option("--seed", type=int, help="All chance is drawn from it; the config's `seed` otherwise.")
+@click.option("--resume", is_flag=True, help="Go on behind the last stage of a training that was stopped (pipeline).")
 @options.overwrite
 def train(
     mode: str,
@@ -38,6 +39,7 @@ def train(
     init_from: Path | None,
     settings: tuple[str, ...],
     seed: int | None,
+    resume: bool,
     overwrite: bool,
 ) -> None:
     """Train a recogniser and its language model into a run folder.
@@ -53,10 +55,13 @@ def train(
     from pipelines.modes import mode_of
     from speechbench import config as configs
     from speechbench import files, manifest
+    from speechbench.progress import say
     from speechbench.run import Run
 
     if init_from is not None and mode != "e2e":
         raise click.UsageError("--init-from is for --mode e2e; the pipeline always begins with a flat start")
+    if resume and mode != "pipeline":
+        raise click.UsageError("--resume is for --mode pipeline, which is trained in stages")
     init = Run.open(init_from) if init_from is not None else None
     chosen = mode_of(mode)
     overrides = settings if seed is None else (*settings, f"seed={seed}")
@@ -64,9 +69,18 @@ def train(
     manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
     inputs = [*manifest.inputs(manifests.values()), *configs.files_named(config), *filter(None, [init_from])]
     files.keep_inputs(out, inputs)
-    files.claim(out, overwrite)
+    begun = resume and files.is_begun(out, "run") and (out / "provenance.json").is_file()
+    if begun:
+        Run.check_begun(out, mode, config, manifests)
+        if files.is_finished(out, "run"):
+            say(f"{out}: is finished already")
+            click.echo(out)
+            return
+        files.remove_asides(out)
+    else:
+        files.claim(out, overwrite or (resume and files.is_begun(out, "run")))
     skipped = manifest.Skipped()
-    with files.making(out, "run"):
+    with files.making(out, "run", keep=begun):
         run = Run.create(out, mode, config, config.seed, manifests)
         started = {} if init is None else {"init": init}
         chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **started)
