@@ -80,10 +80,10 @@ def test_each_epoch_is_logged_and_each_look_at_dev_counted(trained):
     assert epochs[-1]["loss"] < 0.3 * epochs[0]["loss"]
     assert [row["epoch"] for row in epochs if "dev_greedy_wer" in row] == [5, 10]
     looks = [row for row in rows if row["stage"] == "decoding"]
-    assert len(looks) == len(CANDIDATES)
+    assert len(looks) == CANDIDATES.looks
     best = min(looks, key=lambda look: look["dev_errors"])
     chosen = json.loads((trained / "decoding.json").read_text())
-    assert {key: best[key] for key in ("acoustic_scale", "prior_weight")} | {"beam": E2eConfig().beam} == chosen
+    assert {key: best[key] for key in ("acoustic_scale", "prior_weight", "word_cost")} | {"beam": E2eConfig().beam} == chosen
 
 
 def test_a_reopened_run_hears_the_same(trained, heard, sets):
@@ -114,7 +114,7 @@ def test_any_spelling_can_be_trained_and_opened(sets, tmp_path):
     ]
     made = train("e2e", *files, tmp_path / "run", "training.epochs=1")
     recognizer = open_recognizer(Run.open(made))
-    assert set(recognizer.graph.words.values()) >= set(odd)
+    assert set(recognizer.decoder.graph.words.values()) >= set(odd)
     assert len(list(recognizer.transcribe(manifest.read(files[1]), Skipped()))) == 10
 
 

@@ -10,25 +10,26 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.graph import Topology, units_on
+from pipelines.decoding import Decoder
+from pipelines.graph import Topology
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.gmm import Mixtures
 from pipelines.phoneme.network import TimeDelayNetwork
-from pipelines.tuning import Weights, search
-from pipelines.words import open_graph, open_lexicon
+from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import cmvn, mfcc, with_deltas
+from speechbench.features import FRAME_SHIFT, cmvn, mfcc, with_deltas
 from speechbench.files import read_json
 from speechbench.manifest import Manifest, Skipped
-from speechbench.recognizer import Hypothesis
+from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
 MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
 STATES = 3  # per phoneme
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
-CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.6) for scale in (0.15, 0.1, 0.2, 0.3))
-MIXTURE_CANDIDATES = tuple(Weights(scale, 0.0) for scale in (0.1, 0.07, 0.15, 0.05))
+WORD_COSTS = (0.0, -0.7, -1.4, 0.7)
+CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (1.0, 0.6), WORD_COSTS)
+MIXTURE_CANDIDATES = Candidates((0.1, 0.07, 0.15, 0.05), (0.0,), WORD_COSTS)
 
 
 def front_end(coefficients: int) -> Callable[[Samples], Tensor]:
@@ -52,23 +53,14 @@ class PipelineRecognizer:
         self.config = build(PipelineConfig, config, str(run.path / "config.json"))
         units = tuple(read_json(run.path / "units.json"))
         self.topology = Topology(units, units[0], STATES)
-        self.graph = open_graph(run.path, self.topology, open_lexicon(run.path))
-        decoding = read_json(run.path / "decoding.json")
-        self.beam = float(decoding["beam"])
-        self.weights = Weights(float(decoding["acoustic_scale"]), float(decoding["prior_weight"]))
         self.front_end = front_end(self.config.mfcc)
         self.acoustic = self._network(run) if self.config.acoustic == "network" else self._mixtures(run)
+        self.decoder = Decoder(run.path, self.topology, FRAME_SHIFT, self.acoustic.log_priors.numpy())
 
-    def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
-        """The best words for each utterance, with their phonemes."""
+    def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
+        """The best words for each utterance, with their phonemes, and what else is asked for."""
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
-            scores = self.weights.apply(self.acoustic.score(features).numpy(), self.acoustic.log_priors.numpy())
-            path = search(self.graph, scores, self.beam)
-            if path is None:
-                yield Hypothesis(utterance.id, "")
-                continue
-            phonemes = (unit for unit, _, _ in units_on(path.columns, self.topology) if unit != self.topology.separator)
-            yield Hypothesis(utterance.id, " ".join(path.words), path.score, phonemes=" ".join(phonemes))
+            yield self.decoder.hear(utterance, self.acoustic.score(features).numpy(), request)
 
     def _mixtures(self, run: Run) -> Acoustic:
         return Acoustic(Mixtures(**load_file(run.path / MIXTURES)).log_likelihoods, torch.zeros(self.topology.columns))
