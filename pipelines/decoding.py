@@ -90,21 +90,22 @@ class Decoder:
             raise unknown_name("oracle", oracle, ORACLES)
         if path is not None:
             return replace(self._told(utterance, path), oracle=oracle)
-        say(f"{utterance.id}: beyond the oracle: {self._obstacle(words)}")
+        say(f"{utterance.id}: beyond the oracle: {self._obstacle(utterance)}")
         if oracle == "words":
             return Hypothesis(utterance.id, " ".join(words), duration=utterance.duration)
         return self._told(utterance, search(self.graph, scores, beam))
 
-    def _obstacle(self, words: list[str]) -> str:
-        unknown = sorted({word for word in words if word not in self.lexicon})
-        return (
-            f"the lexicon lacks {name_some(unknown)}" if unknown else f"'{' '.join(words)}' does not fit its audio or its graph"
-        )
+    def _obstacle(self, utterance: Utterance) -> str:
+        if unknown := sorted({word for word in utterance.words if word not in self.lexicon}):
+            return f"the lexicon lacks {name_some(unknown)}"
+        return f"{utterance.duration:.2f} s are too short for '{utterance.text}', or its graph cannot say it"
 
     def _told(self, utterance: Utterance, path: BestPath | None) -> Hypothesis:
         if path is None:
             say(f"{utterance.id}: no path through the graph fits its {utterance.duration:.2f} s; heard as nothing")
             return Hypothesis(utterance.id, "", words=(), phonemes=(), duration=utterance.duration)
+        if not path.words:
+            say(f"{utterance.id}: no speech was heard in its {utterance.duration:.2f} s")
         words, phonemes = self.clock.read(path.columns, path.words, utterance.duration)
         score = path.score if math.isfinite(path.score) else None
         return Hypothesis(

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pipelines.graph import EPSILON, BestPath, Fst, Graph
 from speechbench.score import align
 
-# How much worse than the best a path may be: e^-6 is a probability that hardly counts. Where the determinised lattice has more
-# than so many states, as in long noise where everything is as likely, a narrower one is made; after them there is the best text.
+# How much worse than the best a path may be: e^-6 is a probability that hardly counts. Where the determinised lattice has
+# more than so many states, as in long noise where all is as likely, a narrower one is made; in the end there is the best text.
 LATTICE_BEAMS = (6.0, 3.0, 1.5, 0.5)
 MOST_STATES = 10_000
 

@@ -91,6 +91,20 @@ def test_a_reopened_run_hears_the_same(trained, heard, sets):
     assert {hypothesis.id: hypothesis for hypothesis in again} == heard
 
 
+def test_words_are_told_by_their_spikes(trained, sets, tmp_path):
+    """N-best, confidences and oracles as in the pipeline; characters are no phonemes."""
+    for options in (("--nbest", 3), ("--oracle", "phonemes"), ("--oracle", "words")):
+        run("decode", trained, "--data", sets[1], "--out", tmp_path / f"{options[1]}.jsonl", *options)
+        for hypothesis in read_hypotheses(tmp_path / f"{options[1]}.jsonl").values():
+            assert " ".join(word.text for word in hypothesis.words) == hypothesis.text
+            edges = [edge for word in hypothesis.words for edge in (word.start, word.end)]
+            assert edges == sorted(edges) and edges[-1] <= hypothesis.duration
+            assert hypothesis.phonemes is None and hypothesis.greedy is not None
+    texts = {utterance.id: utterance.text for utterance in manifest.read(sets[1])}
+    for oracle in ("phonemes", "words"):
+        assert {key: h.text for key, h in read_hypotheses(tmp_path / f"{oracle}.jsonl").items()} == texts
+
+
 def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
     again = train("e2e", *sets, tmp_path / "again")
     for name in ("network.safetensors", "language_model.arpa", "lexicon.txt", "units.json", "decoding.json"):
@@ -163,7 +177,7 @@ def test_a_language_model_with_more_words_than_the_texts(sets, tmp_path):
     (tmp_path / "lm.txt").write_text("cat dog\nquick zebra\n\nfish milk yellow\n")
     made = train("e2e", *sets, tmp_path / "run", f"language_model.text={tmp_path / 'lm.txt'}", "training.epochs=1")
     assert Run.open(made).config["language_model"]["text"] == str(tmp_path / "lm.txt")
-    assert "quick" in open_recognizer(Run.open(made)).graph.words.values()
+    assert "quick" in open_recognizer(Run.open(made)).decoder.graph.words.values()
 
 
 TOKENS = Tokens.of(spell(["hello", "he"]))

@@ -11,6 +11,7 @@ from pipelines import lattice
 from pipelines.graph import BestPath, Graph, Topology
 from pipelines.lattice import Lattice, Text, decode_lattice
 from speechbench.language_model import train_ngram
+from speechbench.score import align
 
 PHONES = {"tea": (("T", "IY"),), "tee": (("T", "IY"),), "eat": (("IY", "T"),), "mate": (("M", "EY", "T"),)}
 HMM = Topology(("SIL", "EY", "IY", "M", "T"), "SIL", 1)
@@ -70,6 +71,24 @@ def test_homophones_share_their_confidence(graph):
     assert [text.words for text in found.texts[:2]] == [["tea"], ["tee"]]
     odds = math.exp(found.texts[1].score - found.texts[0].score)
     assert found.confidences() == [pytest.approx(1 / (1 + odds), abs=0.01)]
+
+
+def test_right_words_are_more_confident(graph):
+    """Sentences of the language model under so much noise that about a third of their words is heard wrongly."""
+    right, wrong = [], []
+    for seed, text in itertools.product(range(10), TEXTS):
+        units = [unit for word in text.split() for unit in ("SIL", *PHONES[word][0])]
+        scores = plant(hmm_columns(HMM, units, 3), HMM.columns, -2.0)
+        scores += np.random.default_rng([seed, len(units)]).normal(0, 2.0, scores.shape).astype(np.float32)
+        found = decode_lattice(graph, scores, 30.0, 100)
+        confidences = iter(found.confidences())
+        for reference, word in align(text.split(), found.best.words):
+            if word is not None:
+                (right if reference == word else wrong).append(next(confidences))
+    assert 0.1 < len(wrong) / len(right) < 1
+    assert np.mean(right) > np.mean(wrong) + 0.1
+    sure = [share for share in right + wrong if share > 0.9]
+    assert sum(share > 0.9 for share in right) / len(sure) > len(right) / (len(right) + len(wrong))
 
 
 def test_confidences_by_hand():

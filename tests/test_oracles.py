@@ -68,7 +68,7 @@ def test_the_ordering_holds(oracles, spoken):
         phonemes = errors(words, oracles.phonemes(words, scores))
         assert phonemes.errors == 0 or heard.errors > 0
         heard_total, phonemes_total, language_total = heard_total + heard, phonemes_total + phonemes, language_total + language
-    assert 0.1 < heard_total.rate
+    assert heard_total.rate > 0.1
     assert language_total.rate < heard_total.rate
     assert phonemes_total.rate < heard_total.rate
 

@@ -73,8 +73,8 @@ def test_priors_take_from_the_blank_what_deletes_words(graph):
 
 
 def test_a_reward_for_words_brings_back_what_the_language_model_deletes(graph):
-    """In two frames where each letter is a little worse than silence, a word is not worth what it costs."""
-    scores = plant([0, 0, 0, 0], TOPOLOGY.columns, -1.0)
+    """Where each letter is a little worse than silence, a word is not worth what it costs. Two need more frames."""
+    scores = plant([0, 0, 0], TOPOLOGY.columns, -1.0)
     silent = graph.decode(scores, 100.0)
     chosen, looks = tune(graph, [(["ab"], scores)], Candidates((1.0,), (0.0,), (0.0, -8.0, 8.0)))
     assert (silent.words, looks[0]["dev_errors"], chosen.word_cost) == ([], 1, -8.0)
@@ -89,12 +89,14 @@ def test_each_word_costs_what_it_costs(graph):
 
 
 def test_a_graph_that_may_say_one_text_alone(graph):
-    scores = scores_of("ab ab")
+    scores = np.repeat(scores_of("ab ab"), 3, axis=0)
     for words in (["ab", "ab"], ["ac"], ["ac", "ab", "ab"]):
         path = graph.saying(words).decode(scores, 1000.0)
         assert path.words == words
         assert path.score <= graph.decode(scores, 1000.0).score + 1e-3
-    assert graph.saying(["ab", "ab"]).decode(scores, 1000.0).score == pytest.approx(graph.decode(scores, 1000.0).score, abs=1e-3)
+    assert graph.saying(["ab", "ab"]).decode(scores, 1000.0).score == pytest.approx(
+        graph.decode(scores, 1000.0).score, abs=1e-3
+    )
     assert graph.saying(["nothing"]) is None
 
 
