@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import kaldifst
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.tree import Tree
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.language_model import BEGIN, END, LanguageModel, Ngram, read_arpa
 from speechbench.lexicon import Lexicon
@@ -36,55 +37,117 @@ class Topology:
     Attributes:
         units: All units; unit u is number u + 1 in the graph.
         separator: The unit that may stand before, between and after words: silence, or the space.
-        states: Columns per unit for an HMM (left to right, each state at least one frame); 0 for CTC, where column 0 is
-            the blank, column u + 1 is unit u, and a unit may fill any number of frames.
+        states: Per unit for an HMM (left to right, each state at least one frame); 0 for CTC, where column 0 is the blank,
+            column u + 1 is unit u, and a unit may fill any number of frames.
+        tree: Which column a state has between its neighbours; without one each state of each unit has a column of its own.
     """
 
     units: tuple[str, ...]
     separator: str
     states: int
+    tree: Tree | None = None
 
     @property
     def columns(self) -> int:
         """S, the number of acoustic scores per frame."""
+        if self.tree is not None:
+            return len(self.tree.owners)
         return len(self.units) * self.states if self.states else len(self.units) + 1
 
-    def transducer(self, disambiguation: Iterable[int]) -> Fst:
-        """The transducer from columns to units; disambiguation symbols of the lexicon are consumed here."""
-        arcs = self._hmm() if self.states else self._ctc()
-        between = self._between_units()
-        arcs += [f"{state} {state} {EPSILON} {symbol}" for symbol in disambiguation for state in between]
-        fst = kaldifst.compile("\n".join([*arcs, *map(str, between)]) + "\n")
-        kaldifst.arcsort(fst, sort_type="olabel")
-        return fst
+    def tied(self, tree: Tree | None) -> Topology:
+        """The same units under another tree, or without any."""
+        return replace(self, tree=tree)
 
-    def _between_units(self) -> list[int]:
-        """The transducer's states where a unit may end and another begin; state 0 is the start."""
-        return (
-            [0, *range(self.states, len(self.units) * self.states + 1, self.states)]
-            if self.states
-            else list(range(len(self.units) + 1))
-        )
+    def state_of(self, column: int) -> tuple[int, int]:
+        """Whose column it is: unit (from 0) and state."""
+        return self.tree.owners[column] if self.tree is not None else divmod(column, self.states)
 
-    def _hmm(self) -> list[str]:
-        # Each unit's last state leads straight to every unit's first: a hub between them would cost the search an empty step.
-        arcs = []
-        for unit in range(len(self.units)):
-            first = unit * self.states + 1  # both the transducer's state and its input label
-            arcs += [f"{before} {first} {first} {unit + 1}" for before in self._between_units()]
-            for state in range(first, first + self.states):
-                arcs.append(f"{state} {state} {state} {EPSILON}")
-                if state + 1 < first + self.states:
-                    arcs.append(f"{state} {state + 1} {state + 1} {EPSILON}")
-        return arcs
+    def scored(self, units_to_words: Fst, disambiguation: Sequence[int]) -> Fst:
+        """A transducer from units to words as one from columns to words.
 
-    def _ctc(self) -> list[str]:
+        Args:
+            units_to_words: Sorted by input label.
+            disambiguation: Input labels that sound like nothing.
+        """
+        if not self.states:
+            return kaldifst.StdVectorFst(kaldifst.compose(self._ctc(disambiguation), units_to_words))
+        if self.tree is None:
+            return _with_states(units_to_words, [(), *(self.chain(-1, unit, -1) for unit in range(len(self.units)))])
+        in_context, windows = kaldifst.compose_context(list(disambiguation), 3, 1, units_to_words)
+        # A window is (left, unit, right), from 1, 0 at the edge; what sounds like nothing has no unit.
+        chains = [self.chain(w[0] - 1, w[1] - 1, w[2] - 1) if len(w) == 3 and w[1] else () for w in windows]
+        return _with_states(in_context, chains)
+
+    def chain(self, left: int, unit: int, right: int) -> tuple[int, ...]:
+        """The columns of a unit's states between two others, all from 0; -1 is the edge of the utterance."""
+        if self.tree is None:
+            return tuple(range(unit * self.states, (unit + 1) * self.states))
+        return tuple(self.tree.column(left, unit, right, state) for state in range(self.states))
+
+    def _ctc(self, disambiguation: Iterable[int]) -> Fst:
         blank, count = 1, len(self.units)
         arcs = [f"0 0 {blank} {EPSILON}"]
         for unit in range(1, count + 1):
             arcs += [f"0 {unit} {unit + 1} {unit}", f"{unit} {unit} {unit + 1} {EPSILON}", f"{unit} 0 {blank} {EPSILON}"]
             arcs += [f"{unit} {other} {other + 1} {other}" for other in range(1, count + 1) if other != unit]
-        return arcs
+        arcs += [f"{state} {state} {EPSILON} {symbol}" for symbol in disambiguation for state in range(count + 1)]
+        fst = kaldifst.compile("\n".join([*arcs, *map(str, range(count + 1))]) + "\n")
+        kaldifst.arcsort(fst, sort_type="olabel")
+        return fst
+
+
+def _with_states(fst: Fst, chains: Sequence[tuple[int, ...]]) -> Fst:
+    """A transducer whose arcs are chains of HMM states, each with a loop of its own, so that every step takes a frame.
+
+    The loop of a chain's last state lies where the chain ends, so that no empty step follows it: a state of the old transducer
+    becomes one for each column that leads into it.
+
+    Args:
+        fst: From anything to words.
+        chains: The columns of each input label; a label without any takes no frame.
+    """
+    result = kaldifst.StdVectorFst()
+    numbers: dict[tuple[int, int], int] = {}  # (old state, column that leads into it or -1) -> new state
+    begun: dict[tuple[int, int], int] = {}  # (old state, arc's place) -> the state behind the chain's first
+    waiting: list[tuple[int, int]] = []
+
+    def looped(column: int) -> int:
+        state = result.add_state()
+        if column >= 0:
+            result.add_arc(state, kaldifst.StdArc(column + 1, EPSILON, 0.0, state))
+        return int(state)
+
+    def number(old: int, column: int) -> int:
+        if (old, column) not in numbers:
+            numbers[old, column] = looped(column)
+            waiting.append((old, column))
+        return numbers[old, column]
+
+    def rest(key: tuple[int, int], columns: tuple[int, ...], target: int) -> int:
+        """The state behind the first of a chain's columns; the others follow it up to the target."""
+        if key not in begun:
+            here = begun[key] = looped(columns[0])
+            for column in columns[1:-1]:
+                after = looped(column)
+                result.add_arc(here, kaldifst.StdArc(column + 1, EPSILON, 0.0, after))
+                here = after
+            result.add_arc(here, kaldifst.StdArc(columns[-1] + 1, EPSILON, 0.0, number(target, columns[-1])))
+        return begun[key]
+
+    result.start = number(fst.start, -1)
+    while waiting:
+        old, column = waiting.pop()
+        here = numbers[old, column]
+        result.set_final(here, fst.final(old))
+        for place, arc in enumerate(kaldifst.ArcIterator(fst, old)):
+            columns = chains[arc.ilabel] if arc.ilabel < len(chains) else ()
+            label = columns[0] + 1 if columns else EPSILON
+            if len(columns) > 1:
+                target = rest((old, place), columns, arc.nextstate)
+            else:
+                target = number(arc.nextstate, columns[0] if columns else -1)
+            result.add_arc(here, kaldifst.StdArc(label, arc.olabel, arc.weight, target))
+    return result
 
 
 def _lexicon_transducer(topology: Topology, lexicon: Lexicon, words: dict[str, int], ambiguous: bool) -> tuple[Fst, list[int]]:
@@ -202,7 +265,7 @@ class Graph:
             raise SpeechbenchError(f"{arpa}: the lexicon and language model could not be determinised")
         kaldifst.minimize_encoded(composed)
         kaldifst.arcsort(composed, sort_type="ilabel")
-        return cls(kaldifst.StdVectorFst(kaldifst.compose(topology.transducer(disambiguation), composed)), words)
+        return cls(topology.scored(composed, disambiguation), words)
 
     def with_word_cost(self, cost: float) -> Graph:
         """This graph with a cost for each word; below 0 it is a reward."""
@@ -245,23 +308,22 @@ class Aligner:
     def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
         self.words = _number_words(lexicon)
         lexicon_fst, _ = _lexicon_transducer(topology, lexicon, self.words, ambiguous=True)
-        self.units_to_words = lexicon_fst
-        self.columns_to_units = topology.transducer([])
+        self.units_to_words, self.topology = lexicon_fst, topology
 
     def graph(self, words: Sequence[str]) -> Graph:
         """The graph of one sentence."""
         sentence = kaldifst.make_linear_acceptor([self.words[word] for word in words])
         pronounced = kaldifst.StdVectorFst(kaldifst.compose(self.units_to_words, sentence))
         kaldifst.arcsort(pronounced, sort_type="ilabel")
-        return Graph(kaldifst.StdVectorFst(kaldifst.compose(self.columns_to_units, pronounced)), self.words)
+        return Graph(self.topology.scored(pronounced, []), self.words)
 
 
 def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:
     """The units on an HMM path with their first frame and the one behind their last: (unit, start, end)."""
-    columns, last = list(path), topology.states - 1
+    places = [topology.state_of(column) for column in path]
     start = 0
-    for t in range(1, len(columns) + 1):
+    for t in range(1, len(places) + 1):
         # A unit ends where its last state gives way to a first state.
-        if t == len(columns) or (columns[t] % topology.states == 0 and columns[t - 1] % topology.states == last):
-            yield topology.units[columns[start] // topology.states], start, t
+        if t == len(places) or (places[t][1] == 0 and places[t - 1][1] == topology.states - 1):
+            yield topology.units[places[start][0]], start, t
             start = t

@@ -52,6 +52,10 @@ class Candidates:
         """Where the search for weights starts."""
         return Weights(self.acoustic_scale[0], self.prior_weight[0], self.word_cost[0])
 
+    def one(self) -> Candidates:
+        """The first of each alone: a single look."""
+        return Candidates(self.acoustic_scale[:1], self.prior_weight[:1], self.word_cost[:1])
+
     @property
     def looks(self) -> int:
         """How often dev is looked at."""

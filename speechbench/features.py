@@ -63,7 +63,16 @@ def mfcc(samples: Samples, coefficients: int = 13, bands: int = 40) -> Tensor:
     Shape:
         (N,) -> (T, coefficients)
     """
-    return log_mel(samples, bands) @ _dct(coefficients, bands)
+    return cepstra(log_mel(samples, bands), coefficients)
+
+
+def cepstra(log_mel_energies: Tensor, coefficients: int) -> Tensor:
+    """The MFCC of log-mel energies.
+
+    Shape:
+        (T, bands) -> (T, coefficients)
+    """
+    return log_mel_energies @ _dct(coefficients, log_mel_energies.shape[1])
 
 
 def with_deltas(features: Tensor) -> Tensor:

@@ -28,6 +28,18 @@ def writing(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder, which must not exist yet."""
+    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     with writing(path) as aside:
@@ -212,4 +224,7 @@ def _is_bare(path: Path) -> bool:
 def remove_asides(path: Path) -> None:
     """Remove what killed processes were writing anywhere in a folder; nothing may be writing there now."""
     for left in path.rglob(".*.part*"):
-        left.unlink()
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)

@@ -79,6 +79,10 @@ class Run:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(metrics) + "\n")
 
+    def forget(self) -> None:
+        """Remove metrics.jsonl: the training begins again, or goes on from what its stages know."""
+        (self.path / "metrics.jsonl").unlink(missing_ok=True)
+
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
         path = self.path / "metrics.jsonl"

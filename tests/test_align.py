@@ -4,59 +4,75 @@ import torch
 from planted_scores import hmm_columns, plant
 
 from pipelines.graph import Topology, units_on
-from pipelines.phoneme.align import Corpus, align_one, flat_start
+from pipelines.phoneme.align import Sentences, align_one, flat_start, retied
+from pipelines.phoneme.corpus import Spoken, write_frames
+from pipelines.tree import LEFT, RIGHT, Question, Tree
 
 LEXICON = {"tea": (("T", "IY"),), "mate": (("M", "EY", "T"),)}
 TOPOLOGY = Topology(("SIL", "EY", "IY", "M", "T"), "SIL", 3)
 UNITS = {"tea mate": ["SIL", "T", "IY", "SIL", "M", "EY", "T", "SIL"], "mate": ["SIL", "M", "EY", "T"]}
 
 
+def sentences_of(texts, topology=TOPOLOGY):
+    return Sentences(topology, LEXICON, [Spoken(text, text.split(), None, [0]) for text in texts])
+
+
 @pytest.fixture
-def corpus():
-    made = Corpus(TOPOLOGY, LEXICON)
-    for text, units in UNITS.items():
-        # The features are the scores themselves.
-        features = torch.from_numpy(plant(hmm_columns(TOPOLOGY, units, 5), 15))
-        assert made.add(text, features, features, text.split())
-    return made
+def sentences():
+    return sentences_of(UNITS)
 
 
-def test_too_short_utterances_are_refused():
-    corpus = Corpus(TOPOLOGY, LEXICON)
-    assert not corpus.add("short", torch.zeros(14, 3), torch.zeros(14, 3), ["tea", "mate"])
-    assert corpus.add("fits", torch.zeros(15, 3), torch.zeros(15, 3), ["tea", "mate"])
-    assert corpus.ids == ["fits"]
-    assert len(corpus.features) == len(corpus.graphs) == 1
-    assert len(align_one(corpus.graphs[0], np.zeros((15, 15), np.float32))) == 15
+@pytest.fixture
+def frames(tmp_path):
+    """The features are the scores themselves."""
+    planted = [plant(hmm_columns(TOPOLOGY, units, 5), 15) for units in UNITS.values()]
+    return write_frames(tmp_path / "frames.f32", map(torch.from_numpy, planted))
 
 
-def test_planted_alignment_is_found(corpus):
-    for path, units in zip(corpus.align(lambda features: 10 * features), UNITS.values(), strict=True):
+def test_planted_alignment_is_found(sentences, frames):
+    found = frames.cut(sentences.align(frames, lambda features: 10 * features))
+    for path, units in zip(found, UNITS.values(), strict=True):
         assert path.tolist() == hmm_columns(TOPOLOGY, units, 5)
 
 
-def test_scores_far_apart_are_aligned_all_the_same(corpus):
+def test_scores_far_apart_are_aligned_all_the_same(sentences):
     """Early mixtures can be hopelessly wrong: the search goes wider until it ends."""
     rng = np.random.default_rng(0)
-    for features, graph in zip(corpus.features, corpus.graphs, strict=True):
-        scores = rng.normal(0, 3000, features.shape).astype(np.float32)
-        assert len(align_one(graph, scores)) == len(features)
+    for number, frames in enumerate((120, 60)):
+        scores = rng.normal(0, 3000, (frames, 15)).astype(np.float32)
+        assert len(align_one(sentences.graph(number), scores)) == frames
 
 
 @pytest.mark.slow
 def test_a_long_sentence_with_no_frame_to_spare():
     """All states stay open while all paths look alike: no limit may cut the end off."""
-    corpus, words = Corpus(TOPOLOGY, LEXICON), ["tea", "mate"] * 250
-    features = torch.zeros(15 * 250, 15)
-    assert corpus.add("long", features, features, words)
-    (path,) = corpus.align(lambda features: features)
+    path = align_one(sentences_of(["tea mate " * 250]).graph(0), np.zeros((15 * 250, 15), np.float32))
     assert [unit for unit, _, _ in units_on(path, TOPOLOGY)] == ["T", "IY", "M", "EY", "T"] * 250
 
 
-def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(corpus):
+AFTER_SILENCE = Question(LEFT, frozenset({-1, 0}), 15, 9)  # M's first state
+BEFORE_T = Question(RIGHT, frozenset({4}), 16, 5)  # EY's last state
+ROOTS = ((0, 1, 2), (3, 4, BEFORE_T), (6, 7, 8), (AFTER_SILENCE, 10, 11), (12, 13, 14))
+TIED = TOPOLOGY.tied(Tree(ROOTS, (*((unit, state) for unit in range(5) for state in range(3)), (3, 0), (1, 2))))
+
+
+def test_states_of_triphones_are_aligned_and_retied():
+    sentences = sentences_of(["mate"], TIED)
+    plain = np.array(hmm_columns(TOPOLOGY, UNITS["mate"], 5))
+    expected = retied(plain, TOPOLOGY, TIED)
+    swapped = plain.copy()
+    swapped[plain == 9], swapped[plain == 5] = 15, 16
+    assert expected.tolist() == swapped.tolist()
+    path = align_one(sentences.graph(0), 10 * plant(expected.tolist(), 17))
+    assert path.tolist() == expected.tolist()
+    assert retied(expected, TIED, TOPOLOGY).tolist() == plain.tolist()
+    assert [unit for unit, _, _ in units_on(path, TIED)] == UNITS["mate"]
+
+
+def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(sentences):
     quiet, loud = torch.full((15,), -9.0), torch.zeros(30)
     energies = [torch.cat([quiet, loud, quiet, loud, loud[:15], quiet]), torch.cat([quiet, loud, loud[:15]])]
-    first, second = flat_start(corpus, energies)
+    first, second = np.split(flat_start(sentences, energies.__getitem__), [len(energies[0])])
     spans = [(unit, end - start) for unit, start, end in units_on(first, TOPOLOGY)]
     units = [unit for unit, _ in spans]
     assert units == UNITS["tea mate"]
@@ -66,17 +82,8 @@ def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(corpus):
     assert np.bincount(second, minlength=15)[TOPOLOGY.units.index("M") * 3 :][:3].tolist() == [5, 5, 5]
 
 
-def test_flat_start_of_even_energy_goes_through_the_words(corpus):
-    alignments = flat_start(corpus, [torch.zeros(len(features)) for features in corpus.features])
+def test_flat_start_of_even_energy_goes_through_the_words(sentences):
+    alignments = np.split(flat_start(sentences, lambda _: torch.zeros(100)), 2)
     for path, text in zip(alignments, UNITS, strict=True):
         said = [unit for unit, _, _ in units_on(path, TOPOLOGY) if unit != "SIL"]
         assert said == [unit for unit in UNITS[text] if unit != "SIL"]
-
-
-def test_noisy_speech_is_aligned_as_its_clean_twin():
-    corpus = Corpus(TOPOLOGY, LEXICON)
-    columns = hmm_columns(TOPOLOGY, UNITS["mate"], 5)
-    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 9, (len(columns), 15)).astype(np.float32))
-    assert corpus.add("mate", noise, torch.from_numpy(plant(columns, 15)), ["mate"])
-    assert corpus.align(lambda features: 10 * features)[0].tolist() == columns
-    assert corpus.features[0] is noise

@@ -16,7 +16,7 @@ from speechbench.manifest import Manifest, Utterance
 RATE = audio.SAMPLING_RATE
 SENTENCES = ["turn on the radio", "call my mother", "stop the music now", "open the window"]
 SHORT = {
-    "pipeline": "gmm.gaussians=1 gmm.iterations=1 network.epochs=1 network.realign=0 network.width=64 network.layers=2 beam=5",
+    "pipeline": "gmm.monophone_gaussians=1 gmm.gaussians=1 gmm.iterations=1 network.epochs=1 network.speeds=[] network.width=64 network.layers=2 beam=5",
     "e2e": "training.epochs=1 encoder.channels=32 encoder.recurrent=16 beam=5",
 }
 

@@ -19,10 +19,11 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs
 MANIFEST_LINES = 40  # of the prepared corpus, so that the way takes seconds
 SHORT = {
     "pipeline": (  # the shortest training that there is
+        "gmm.monophone_gaussians=1",
         "gmm.gaussians=1",
         "gmm.iterations=1",
         "network.epochs=1",
-        "network.realign=0",
+        "network.speeds=[]",
         "network.width=64",
         "network.layers=2",
         "beam=5",

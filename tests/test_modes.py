@@ -43,7 +43,8 @@ def test_a_config_comes_back_from_its_document(name):
         ("pipeline", "network.chunk=0.02", "[network] 'chunk' is 0.02; expected 0.1 or more"),
         ("pipeline", "network.realign=-1", "[network] 'realign' is -1; expected 0 or more"),
         ("pipeline", "gmm.gaussians=0", "[gmm] 'gaussians' is 0; expected 1 to 1024"),
-        ("pipeline", "mfcc=41", "'mfcc' is 41; expected 1 to 40"),
+        ("pipeline", "gmm.mfcc=41", "[gmm] 'mfcc' is 41; expected 1 to 40"),
+        ("pipeline", "network.speeds=[0.9, 3]", "[network] 'speeds' holds 3; expected numbers from 0.5 to 2 other than 1"),
     ],
 )
 def test_values_out_of_range_are_refused(name, setting, message):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from safetensors.torch import load_file
 from toy_language import WORDS, make_corpus, run, speak, train
 
 from pipelines.modes import open_recognizer
-from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, front_end
-from pipelines.phoneme.train import clean_twin
+from pipelines.phoneme.config import GmmConfig, PipelineConfig
+from pipelines.phoneme.corpus import clean_twin
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, energies
+from pipelines.phoneme.stages import features_of
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce, read_lexicon
@@ -45,10 +47,11 @@ def texts_of(path):
 
 def test_features_do_not_depend_on_the_level():
     samples = speak(["cat", "zebra"], "phonemes", np.random.default_rng(0))
-    features = front_end(13)(samples)
+    make = features_of(GmmConfig(), None)
+    features = make(energies(samples))
     assert features.shape == (len(samples) // 160 + 1, 39)
     torch.testing.assert_close(features.mean(0), torch.zeros(39), atol=1e-3, rtol=0)
-    assert (features - front_end(13)(0.5 * samples)).abs().mean() < 0.05  # the floor alone remains
+    assert (features - make(energies(0.5 * samples))).abs().mean() < 0.05  # the floor alone remains
 
 
 def test_it_learns_the_language(heard, sets):
@@ -74,20 +77,24 @@ def test_the_run_holds_what_it_was_made_from(trained, sets):
     units = json.loads((trained / "units.json").read_text())
     assert units[0] == "SIL"
     assert units[1:] == sorted({phoneme for variants in pronounce(WORDS).values() for phoneme in variants[0]})
-    assert load_file(trained / "network.safetensors")["log_priors"].exp().sum() == pytest.approx(1, abs=1e-4)
+    assert load_file(trained / "network" / "network.safetensors")["log_priors"].exp().sum() == pytest.approx(1, abs=1e-4)
+    assert not list(trained.rglob("*.f32"))  # features are for training alone
 
 
 def test_each_stage_is_logged_and_each_look_at_dev_counted(trained):
     rows = Run.open(trained).metrics()
-    likelihoods = [row["log_likelihood"] for row in rows if row["stage"] == "gmm"]
-    assert likelihoods == sorted(likelihoods)
-    losses = [row["loss"] for row in rows if row["stage"] == "network-1"]
+    for stage in ("monophone", "triphone"):
+        likelihoods = [row["log_likelihood"] for row in rows if row["stage"] == stage and "gaussians" in row]
+        assert len(likelihoods) == 2
+        assert likelihoods[0] < likelihoods[1]
+        assert sum("dev_wer" in row for row in rows if row["stage"] == stage) == 1
+    losses = [row["loss"] for row in rows if row["stage"] == "network" and "loss" in row]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
-    assert [row["epoch"] for row in rows if row["stage"] == "network-2"] == [1, 2, 3, 4]  # on its own alignment
-    looks = [row for row in rows if row["stage"] == "decoding"]
+    looks = [row for row in rows if row["stage"] == "network" and "dev_wer" in row]
     assert len(looks) == CANDIDATES.looks
-    assert json.loads((trained / "speechbench.json").read_text())["dev_looks"] == len(looks)
+    assert json.loads((trained / "speechbench.json").read_text())["dev_looks"] == len(looks) + 2  # of the stages before
+    assert looks[0]["columns"] > 3 * len(json.loads((trained / "units.json").read_text()))  # states are split
     chosen = json.loads((trained / "decoding.json").read_text())
     best = min(looks, key=lambda look: look["dev_errors"])
     assert {key: best[key] for key in ("acoustic_scale", "prior_weight", "word_cost")} | {
@@ -134,7 +141,7 @@ def test_nbest_and_confidences(trained, heard, sets, tmp_path):
 
 @pytest.fixture(scope="module")
 def poor(sets, tmp_path_factory):
-    """A recogniser that errs: one Gaussian a state, and speech under ever more noise."""
+    """A recogniser that errs: monophones, and speech under ever more noise."""
     folder = tmp_path_factory.mktemp("poor")
     rows = []
     for number, utterance in enumerate(manifest.read(sets[0]).utterances[:30]):
@@ -143,7 +150,7 @@ def poor(sets, tmp_path_factory):
         audio.write(folder / f"{number}.flac", (samples + noise) / 20)
         rows.append(replace(utterance, audio_filepath=folder / f"{number}.flac"))
     Manifest(tuple(rows)).write(folder / "noisy.jsonl")
-    return train("pipeline", *sets, folder / "run", "acoustic=gmm", "gmm.gaussians=1"), folder / "noisy.jsonl"
+    return train("pipeline", *sets, folder / "run", "acoustic=monophone"), folder / "noisy.jsonl"
 
 
 def test_oracles_are_ordered(poor, tmp_path):
@@ -208,19 +215,27 @@ def test_order_and_company_change_nothing(trained, heard, sets):
 @pytest.mark.slow
 def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
     again = train("pipeline", *sets, tmp_path / "again")
-    for name in ("network.safetensors", "mixtures.safetensors", "language_model.arpa", "lexicon.txt", "decoding.json"):
-        assert (again / name).read_bytes() == (trained / name).read_bytes(), name
-    assert (again / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
+    before, after = (made_of(run) for run in (trained, again))
+    assert before == after
     run("decode", again, "--data", sets[1], "--out", tmp_path / "dev.jsonl")
     assert read_hypotheses(tmp_path / "dev.jsonl") == heard
     other = train("pipeline", *sets, tmp_path / "other", "seed=1")
-    assert (other / "network.safetensors").read_bytes() != (trained / "network.safetensors").read_bytes()
+    weights = Path("network", "network.safetensors")
+    assert (other / weights).read_bytes() != (trained / weights).read_bytes()
 
 
-def test_mixtures_alone(sets, tmp_path):
-    made = train("pipeline", *sets, tmp_path / "run", "acoustic=gmm")
-    assert not (made / "network.safetensors").exists()
-    assert len([row for row in Run.open(made).metrics() if row["stage"] == "decoding"]) == MIXTURE_CANDIDATES.looks
+def made_of(run):
+    """All that a training has made, by path; provenance knows the command, and hypotheses come later."""
+    own = {"provenance.json", "speechbench.json", "dev.jsonl", "dev.skipped.jsonl"}
+    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name not in own}
+
+
+@pytest.mark.parametrize("acoustic", ["monophone", "triphone"])
+def test_mixtures_alone(sets, tmp_path, acoustic):
+    made = train("pipeline", *sets, tmp_path / "run", f"acoustic={acoustic}")
+    assert not (made / "network").exists()
+    looks = [row for row in Run.open(made).metrics() if row["stage"] == acoustic and "dev_wer" in row]
+    assert len(looks) == MIXTURE_CANDIDATES.looks
     hypotheses = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
     rate = score(texts_of(sets[1]), {hypothesis.id: hypothesis.text for hypothesis in hypotheses}).total.rate
     assert rate <= 0.15
@@ -236,7 +251,7 @@ def test_utterances_that_cannot_be_used_are_listed(trained, sets, tmp_path):
     rows[3] = replace(rows[3], id="broken", audio_filepath=broken)
     rows[5] = replace(rows[5], id="short", audio_filepath=short, duration=0.125, text="zebra milk zebra")
     Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
-    made = train("pipeline", tmp_path / "train.jsonl", sets[1], tmp_path / "run", "acoustic=gmm", "gmm.gaussians=1")
+    made = train("pipeline", tmp_path / "train.jsonl", sets[1], tmp_path / "run", "acoustic=monophone")
     listed = {row["id"]: row["reason"] for row in map(json.loads, (made / "skipped.jsonl").read_text().splitlines())}
     assert listed.keys() == {"broken", "short"}
     assert listed["short"] == "13 frames are too few for the phonemes of 'zebra milk zebra'"
@@ -262,7 +277,7 @@ def test_a_lexicon_of_the_users(sets, tmp_path):
     rows = [replace(row, text=f"{row.text} blorx") if n == 0 else row for n, row in enumerate(manifest.read(sets[0]))]
     Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
     files = tmp_path / "train.jsonl", sets[1]
-    made = train("pipeline", *files, tmp_path / "run", f"lexicon={own}", "acoustic=gmm", "gmm.gaussians=1")
+    made = train("pipeline", *files, tmp_path / "run", f"lexicon={own}", "acoustic=monophone")
     assert Run.open(made).config["lexicon"] == str(own)
     assert json.loads((made / "units.json").read_text()).count("SIL") == 1
     assert read_lexicon(made / "lexicon.txt")["blorx"] == (("B", "L", "AO", "K", "S", "SIL"),)

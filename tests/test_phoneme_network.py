@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import PADDING, STACK, TimeDelayNetwork, _chunks, _cut, fit, log_priors
+from pipelines.phoneme.corpus import write_frames
+from pipelines.phoneme.network import PADDING, STACK, Labelled, TimeDelayNetwork, _chunks, _masked, fit, log_priors
 
 STATES, FEATURES = 7, 5
 
@@ -54,25 +55,69 @@ def test_a_frame_less_changes_only_the_end(network):
     torch.testing.assert_close(whole[:70], shorter[:70])
 
 
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=10), st.integers(1, 120).map(lambda n: n * STACK), st.integers(0, 99))
-def test_chunks_cover_every_frame(lengths, size, seed):
-    chunks = _chunks(lengths, size, np.random.default_rng(seed))
-    for utterance, length in enumerate(lengths):
-        starts = [start for u, start in chunks if u == utterance]
-        covered = {frame for start in starts for frame in range(start, min(start + size, length))}
-        assert covered == set(range(length))
-        assert all(0 <= start <= max(0, length - size) for start in starts)
-        assert len(starts) <= length // size + 2
+def labelled(path, utterances):
+    """Features and states of utterances as the trainer takes them."""
+    frames = write_frames(path, [x for x, _ in utterances])
+    return Labelled(frames, [states.numpy() for _, states in utterances])
 
 
-def test_behind_a_short_utterance_stands_padding():
-    assert _cut(torch.arange(4), 0, 6, PADDING).tolist() == [0, 1, 2, 3, PADDING, PADDING]
-    assert _cut(torch.ones(4, 2), 1, 5, 0).tolist() == [[1, 1], [1, 1], [1, 1], [0, 0], [0, 0]]
-    assert _cut(torch.arange(9), 2, 3, PADDING).tolist() == [2, 3, 4]
+class Lengths:
+    """As much of some utterances as chunks are drawn from."""
+
+    def __init__(self, lengths):
+        self.frames, self.lengths = self, lengths
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=10), min_size=1, max_size=3),
+    st.integers(1, 120).map(lambda n: n * STACK),
+    st.integers(0, 99),
+)
+def test_chunks_cover_every_frame_of_every_copy(copies, size, seed):
+    chunks = _chunks([Lengths(lengths) for lengths in copies], size, np.random.default_rng(seed))
+    for copy, lengths in enumerate(copies):
+        for utterance, length in enumerate(lengths):
+            starts = [start for c, u, start in chunks if (c, u) == (copy, utterance)]
+            covered = {frame for start in starts for frame in range(start, min(start + size, length))}
+            assert covered == set(range(length))
+            assert all(0 <= start <= max(0, length - size) for start in starts)
+            assert len(starts) <= length // size + 2
+
+
+def test_a_stretch_is_cut_from_its_own_utterance(tmp_path):
+    first, second = (torch.full((4, 2), 1.0), torch.arange(4)), (torch.full((9, 2), 2.0), torch.arange(10, 19))
+    data = labelled(tmp_path / "frames.f32", [first, second])
+    values, columns = data.cut(0, 1, 5)
+    assert values.tolist() == [[1, 1], [1, 1], [1, 1], [0, 0], [0, 0]]  # behind a short utterance stands padding
+    assert columns.tolist() == [1, 2, 3, PADDING, PADDING]
+    values, columns = data.cut(1, 2, 3)
+    assert values.tolist() == [[2, 2]] * 3
+    assert columns.tolist() == [12, 13, 14]
+
+
+def test_columns_are_stretched_with_the_speech(tmp_path):
+    data = labelled(tmp_path / "plain.f32", [(torch.zeros(6, 2), torch.tensor([4, 4, 4, 5, 5, 5]))])
+    for length, expected in ((3, [4, 4, 5]), (8, [4] * 4 + [5] * 4), (12, [4] * 6 + [5] * 6)):
+        changed = data.at_speed(write_frames(tmp_path / f"{length}.f32", [torch.zeros(length, 2)]))
+        assert changed.columns[0].tolist() == expected
+
+
+def test_masks_hide_one_band_and_one_stretch():
+    torch.manual_seed(1)
+    config = replace(SMALL, frequency_mask=3, time_mask=4)
+    inputs = torch.ones(6, 20, FEATURES)
+    for masked in _masked(inputs, config):
+        bands, frames = (masked == 0).all(0).sum(), (masked == 0).all(1).sum()
+        assert bands <= 3
+        assert frames <= 4
+        hidden = (masked == 0).all(0).unsqueeze(0) | (masked == 0).all(1).unsqueeze(1)
+        assert torch.equal(masked == 0, hidden)
+    assert torch.equal(inputs, torch.ones(6, 20, FEATURES))
+    assert _masked(inputs, replace(SMALL, frequency_mask=0, time_mask=0)) is inputs
 
 
 def test_log_priors():
-    priors = log_priors([np.array([0, 0, 1]), np.array([0, 3])], 5)
+    priors = log_priors(np.array([0, 0, 1, 0, 3]), 5)
     torch.testing.assert_close(priors.exp(), torch.tensor([4.0, 2.0, 1.0, 2.0, 1.0]) / 10)
 
 
@@ -87,18 +132,20 @@ def planted(count=30, seed=0):
     return data
 
 
-SMALL = NetworkConfig(width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2)
+SMALL = NetworkConfig(
+    width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2, frequency_mask=0, time_mask=0
+)
 
 
-def train(seed=0):
+def train(folder, seed=0):
     torch.manual_seed(seed)
     network = TimeDelayNetwork(FEATURES, STATES, SMALL)
-    history = fit(network, planted(), SMALL, np.random.default_rng(seed), "test")
+    history = fit(network, [labelled(folder / "frames.f32", planted())], SMALL, np.random.default_rng(seed), "test")
     return network, history
 
 
-def test_planted_states_are_learnt():
-    network, history = train()
+def test_planted_states_are_learnt(tmp_path):
+    network, history = train(tmp_path)
     assert len(history) == SMALL.epochs
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["frame_accuracy"] > 0.9
@@ -109,15 +156,16 @@ def test_planted_states_are_learnt():
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 10])
-def test_few_updates(epochs):
+def test_few_updates(epochs, tmp_path):
     """One batch an epoch: with five, the warm-up is one step long."""
     config = replace(SMALL, epochs=epochs, batch_seconds=1000.0)
-    history = fit(TimeDelayNetwork(FEATURES, STATES, config), planted(4), config, np.random.default_rng(0), "test")
+    data = [labelled(tmp_path / "frames.f32", planted(4))]
+    history = fit(TimeDelayNetwork(FEATURES, STATES, config), data, config, np.random.default_rng(0), "test")
     assert len(history) == epochs
 
 
-def test_same_seed_same_weights():
-    first, second, other = train(3)[0], train(3)[0], train(4)[0]
+def test_same_seed_same_weights(tmp_path):
+    first, second, other = (train(tmp_path, seed)[0] for seed in (3, 3, 4))
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     assert not torch.equal(first.output.weight, other.output.weight)

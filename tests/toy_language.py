@@ -65,12 +65,14 @@ def train(mode: str, manifest: Path, dev: Path, out: Path, *settings: str) -> Pa
 
 SMALL = {
     "pipeline": (
-        "mfcc=13",
+        "gmm.monophone_gaussians=2",
         "gmm.gaussians=2",
         "gmm.iterations=2",
+        "tree.columns=90",
         "network.width=48",
         "network.layers=2",
         "network.epochs=4",
+        "network.speeds=[1.1]",
         "network.batch_seconds=4.0",
     ),
     "e2e": (

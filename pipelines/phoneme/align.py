@@ -1,65 +1,61 @@
-"""Forced alignment of a corpus: the HMM state of each frame, along the best pronunciation of each known sentence."""
+"""Forced alignment of a corpus: the column of each frame, along the best pronunciation of each known sentence."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.graph import Aligner, Graph, Topology
+from pipelines.graph import Aligner, Graph, Topology, units_on
+from pipelines.phoneme.corpus import Frames, Spoken
 from speechbench.lexicon import Lexicon
 
-Alignment = NDArray[np.int64]  # (T,), HMM states
+Alignment = NDArray[np.int64]  # (T,), columns
 
 ACOUSTIC_SCALE = 0.1  # frames overlap and depend on each other: at full weight each word's choice would be far too sure
 BEAM = 20.0
 NO_LIMIT = 2**31 - 1  # on states: the ends of a long sentence would be given up while all paths look alike
+MOST_GRAPHS = 5000  # that are kept for the next alignment: some 100 MB
 
 
-class Corpus:
-    """Training utterances with their features and sentence graphs."""
+class Sentences:
+    """The graphs of a corpus' sentences under a topology."""
 
-    def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
-        self.topology, self.lexicon = topology, lexicon
-        self.aligner, self.states = Aligner(topology, lexicon), topology.columns
-        first = topology.units.index(topology.separator) * topology.states
-        self.silent = list(range(first, first + topology.states))  # the states of silence
-        self.ids: list[str] = []
-        self.features: list[Tensor] = []  # to train on
-        self.plain: list[Tensor] = []  # to align: of the clean twin, where there is one
-        self.graphs: list[Graph] = []
+    def __init__(self, topology: Topology, lexicon: Lexicon, spoken: Sequence[Spoken]) -> None:
+        self.topology, self.spoken = topology, spoken
+        self._aligner = Aligner(topology, lexicon)
+        self._graphs: dict[int, Graph] = {}
 
-    def add(self, utterance_id: str, features: Tensor, plain: Tensor, words: list[str]) -> bool:
-        """Take one utterance; False where its text cannot fit into its frames.
+    def graph(self, number: int) -> Graph:
+        """The graph of one utterance's sentence."""
+        found = self._graphs.get(number)
+        if found is None:
+            found = self._aligner.graph(self.spoken[number].words)
+            if number < MOST_GRAPHS:
+                self._graphs[number] = found
+        return found
 
-        Args:
-            utterance_id: For messages.
-            features: Of its audio, (T, F).
-            plain: Of the same speech without noise, (T, F), or `features` again.
-            words: Of its text.
-        """
-        shortest = sum(min(map(len, self.lexicon[word])) for word in words) * self.topology.states
-        if len(features) < shortest:  # each state takes a frame
-            return False
-        self.ids.append(utterance_id)
-        self.features.append(features)
-        self.plain.append(plain)
-        self.graphs.append(self.aligner.graph(words))
-        return True
-
-    def align(self, score: Callable[[Tensor], Tensor]) -> list[Alignment]:
-        """Align all utterances.
+    def align(self, frames: Frames, score: Callable[[Tensor], Tensor]) -> Alignment:
+        """Align all utterances, several at a time: the search leaves Python's lock alone.
 
         Args:
+            frames: The corpus' features.
             score: Features (T, F) to log-likelihoods (T, S).
+
+        Returns:
+            The columns of the whole corpus' frames.
         """
-        return [
-            align_one(graph, (ACOUSTIC_SCALE * score(features)).numpy())
-            for features, graph in zip(self.plain, self.graphs, strict=True)
-        ]
+
+        def align(number: int) -> Alignment:
+            return align_one(self.graph(number), (ACOUSTIC_SCALE * score(frames[number])).numpy())
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return np.concatenate(list(pool.map(align, range(len(frames)))))
 
 
 def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:
@@ -69,20 +65,35 @@ def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:
     return path.columns
 
 
-def flat_start(corpus: Corpus, energies: list[Tensor]) -> list[Alignment]:
+def retied(alignment: Alignment, old: Topology, new: Topology) -> Alignment:
+    """One utterance's alignment in the columns of another tree over the same units."""
+    numbers = {unit: number for number, unit in enumerate(old.units)}
+    path = [(numbers[unit], start, end) for unit, start, end in units_on(alignment, old)]
+    around = [-1, *(unit for unit, _, _ in path), -1]
+    result = np.empty_like(alignment)
+    for place, (unit, start, end) in enumerate(path):
+        columns = new.chain(around[place], unit, around[place + 2])
+        result[start:end] = [columns[old.state_of(column)[1]] for column in alignment[start:end]]
+    return result
+
+
+def flat_start(sentences: Sentences, energies: Callable[[int], Tensor]) -> Alignment:
     """A first alignment before anything is known: silence where it is quiet, the phonemes spread evenly over the rest.
 
     Args:
-        corpus: The utterances.
-        energies: Log energy of each frame, (T,) per utterance.
+        sentences: Without a tree.
+        energies: Gives the log energy of each frame of an utterance, (T,).
     """
+    topology = sentences.topology
+    first = topology.units.index(topology.separator) * topology.states
+    silent = list(range(first, first + topology.states))  # the states of silence
     alignments = []
-    for graph, energy in zip(corpus.graphs, energies, strict=True):
-        quiet = _quiet(energy.numpy())
-        scores = np.where(quiet, -1.0, 0.0).astype(np.float32)[:, None].repeat(corpus.states, axis=1)
-        scores[:, corpus.silent] = np.where(quiet, 0.0, -1.0)[:, None]
-        alignments.append(_spread(align_one(graph, scores), corpus.silent))
-    return alignments
+    for number in range(len(sentences.spoken)):
+        quiet = _quiet(energies(number).numpy())
+        scores = np.where(quiet, -1.0, 0.0).astype(np.float32)[:, None].repeat(topology.columns, axis=1)
+        scores[:, silent] = np.where(quiet, 0.0, -1.0)[:, None]
+        alignments.append(_spread(align_one(sentences.graph(number), scores), silent))
+    return np.concatenate(alignments)
 
 
 def _quiet(energy: NDArray[np.float32]) -> NDArray[np.bool_]:

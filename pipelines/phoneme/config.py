@@ -13,13 +13,31 @@ from speechbench.config import check_bounds
 
 @dataclass(frozen=True)
 class GmmConfig:
-    """The Gaussian mixtures that find the first alignment."""
+    """The Gaussian mixtures: of monophones, which find the first alignment, and of triphones."""
 
-    gaussians: int = 8  # per HMM state, a power of 2
-    iterations: int = 3  # alignments per doubling of the Gaussians
+    mfcc: int = 13  # cepstral coefficients
+    splice: int = 4  # frames on either side that LDA sees
+    dimensions: int = 40  # that LDA keeps
+    monophone_gaussians: int = 4  # per state, a power of 2
+    gaussians: int = 8  # per tied state, a power of 2
+    iterations: int = 3  # alignments per doubling of the monophones' Gaussians
 
     def __post_init__(self) -> None:
-        check_bounds(self, gaussians=(1, 1024), iterations=(1, math.inf))
+        many = (1, 1024)
+        check_bounds(self, mfcc=(1, 40), splice=(0, 15), gaussians=many, monophone_gaussians=many, iterations=(1, math.inf))
+        check_bounds(self, dimensions=(1, self.mfcc * (2 * self.splice + 1)))
+
+
+@dataclass(frozen=True)
+class TreeConfig:
+    """The phonetic decision tree that ties the states of triphones."""
+
+    columns: int = 300  # tied states, at most
+    least_frames: float = 80.0  # on either side of a split
+    least_gain: float = 100.0  # log-likelihood that a split must win
+
+    def __post_init__(self) -> None:
+        check_bounds(self, columns=(1, math.inf), least_frames=(1, math.inf), least_gain=(0, math.inf))
 
 
 @dataclass(frozen=True)
@@ -34,12 +52,19 @@ class NetworkConfig:
     batch_seconds: float = 48.0  # of audio in a batch
     learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
-    realign: int = 1  # times that the network aligns the data itself and is trained again
+    speeds: tuple[float, ...] = (0.9, 1.1)  # of further copies of the training speech
+    frequency_mask: int = 8  # bands at most that are hidden in each stretch
+    time_mask: int = 15  # frames at most that are hidden in each stretch
+    realign: int = 0  # times that the network aligns the data itself and is trained again
 
     def __post_init__(self) -> None:
         many = (1, math.inf)
         check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf))
         check_bounds(self, batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1), weight_decay=(0, 1), realign=(0, math.inf))
+        check_bounds(self, frequency_mask=(0, 40), time_mask=(0, math.inf))
+        for speed in self.speeds:
+            if not 0.5 <= speed <= 2.0 or speed == 1.0:
+                raise ValueError(f"'speeds' holds {speed:g}; expected numbers from 0.5 to 2 other than 1")
 
 
 @dataclass(frozen=True)
@@ -47,13 +72,13 @@ class PipelineConfig:
     """`train --mode pipeline`."""
 
     seed: int = 0
-    mfcc: int = 20  # cepstral coefficients, to which first and second deltas are added
+    acoustic: Literal["monophone", "triphone", "network"] = "network"  # the last stage that is trained, which decodes
     lexicon: Path | None = None  # pronunciations that go before cmudict's
     beam: float = 11.0  # of the search, in scaled log-likelihood
-    acoustic: Literal["network", "gmm"] = "network"  # "gmm", which stops before the network
     gmm: GmmConfig = field(default_factory=GmmConfig)
+    tree: TreeConfig = field(default_factory=TreeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
 
     def __post_init__(self) -> None:
-        check_bounds(self, mfcc=(1, 40), beam=(1, math.inf))
+        check_bounds(self, beam=(1, math.inf))

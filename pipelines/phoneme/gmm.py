@@ -1,12 +1,12 @@
-"""Gaussian mixtures with diagonal covariances, one mixture per HMM state, trained by Viterbi EM.
+"""Gaussian mixtures with diagonal covariances, one per column (an HMM state, or several that share it), trained by Viterbi EM.
 
-T frames, F features, S states, M Gaussians per state.
+T frames, F features, S columns, M Gaussians per column.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -15,23 +15,24 @@ from torch import Tensor
 VARIANCE_FLOOR = 0.01  # of the global variance, which CMVN makes about 1
 LEAST_FRAMES = 8.0  # a Gaussian with fewer frames than this is dropped
 
+Block = tuple[Tensor, Tensor]  # frames (T, F) and the column of each (T,)
+
 
 @dataclass(frozen=True)
 class Mixtures:
-    """All states' mixtures; a dropped Gaussian has weight 0."""
+    """All columns' mixtures; a dropped Gaussian has weight 0."""
 
     weights: Tensor  # (S, M)
     means: Tensor  # (S, M, F)
     variances: Tensor  # (S, M, F)
 
     @classmethod
-    def flat(cls, states: int, frames: Tensor) -> Mixtures:
-        """One Gaussian per state, all equal to the global one."""
-        mean, variance = frames.mean(0), frames.var(0, correction=0).clamp_min(VARIANCE_FLOOR)
-        return cls(torch.ones(states, 1), mean.repeat(states, 1, 1), variance.repeat(states, 1, 1))
+    def flat(cls, columns: int, features: int) -> Mixtures:
+        """One Gaussian per column, all equal."""
+        return cls(torch.ones(columns, 1), torch.zeros(columns, 1, features), torch.ones(columns, 1, features))
 
     def log_likelihoods(self, frames: Tensor) -> Tensor:
-        """Natural-log likelihood of each frame in each state.
+        """Natural-log likelihood of each frame in each column.
 
         log N(x; m, v) = c - x^2 . 1/(2v) + x . m/v with c the part without x, so that all Gaussians are one product.
 
@@ -49,6 +50,11 @@ class Mixtures:
         each = torch.addmm(constants.flatten(), torch.cat([frames.square(), frames], dim=1), linear.T)
         return each.view(len(frames), *self.weights.shape).logsumexp(-1)
 
+    def shares(self, column: int, frames: Tensor) -> Tensor:
+        """How much each Gaussian of a column has of frames that are in it, (T, F) -> (T, M)."""
+        one = Mixtures(self.weights[column].unsqueeze(1), self.means[column].unsqueeze(1), self.variances[column].unsqueeze(1))
+        return one.log_likelihoods(frames).softmax(dim=1)  # each Gaussian as a column of its own
+
     def split(self) -> Mixtures:
         """Twice as many Gaussians: each moved by a fifth of its deviation up and down."""
         step = 0.2 * self.variances.sqrt()
@@ -58,54 +64,33 @@ class Mixtures:
             torch.cat([self.variances, self.variances], 1),
         )
 
-    def update(self, frames: Tensor, states: Tensor) -> Mixtures:
-        """One EM step on frames (T, F) with the state of each (T,); a state without frames stays as it is."""
+    def update(self, blocks: Iterable[Block]) -> Mixtures:
+        """One EM step; a column without frames stays as it is."""
         weights, means, variances = self.weights.clone(), self.means.clone(), self.variances.clone()
-        order = torch.argsort(states, stable=True)
-        counts = torch.bincount(states, minlength=len(weights)).tolist()
-        for state, own in enumerate(torch.split(frames[order], counts)):
-            if len(own) < LEAST_FRAMES:
-                continue
-            one = Mixtures(self.weights[state].unsqueeze(1), self.means[state].unsqueeze(1), self.variances[state].unsqueeze(1))
-            shares = one.log_likelihoods(own).softmax(dim=1)  # each Gaussian as a state of its own
-            occupancy = shares.sum(0)
+        occupancies = torch.zeros(weights.shape, dtype=torch.double)
+        sums, squares = (torch.zeros(means.shape, dtype=torch.double) for _ in range(2))
+        for frames, columns in blocks:
+            for column, own in by_column(frames, columns):
+                shares = self.shares(column, own)
+                occupancies[column] += shares.sum(0)
+                sums[column] += shares.T @ own
+                squares[column] += shares.T @ own.square()
+        for column in torch.nonzero(occupancies.sum(1) >= LEAST_FRAMES).flatten().tolist():
+            occupancy = occupancies[column]
             kept = occupancy >= min(LEAST_FRAMES, float(occupancy.max()))
             total = occupancy.clamp_min(1e-8).unsqueeze(1)
-            mean = shares.T @ own / total
-            variance = (shares.T @ own.square() / total - mean.square()).clamp_min(VARIANCE_FLOOR)
-            weights[state] = torch.where(kept, occupancy, 0.0) / occupancy[kept].sum()
-            means[state] = torch.where(kept.unsqueeze(1), mean, self.means[state])
-            variances[state] = torch.where(kept.unsqueeze(1), variance, self.variances[state])
+            mean = sums[column] / total
+            variance = (squares[column] / total - mean.square()).clamp_min(VARIANCE_FLOOR)
+            weights[column] = (torch.where(kept, occupancy, 0.0) / occupancy[kept].sum()).float()
+            means[column] = torch.where(kept.unsqueeze(1), mean.float(), self.means[column])
+            variances[column] = torch.where(kept.unsqueeze(1), variance.float(), self.variances[column])
         return Mixtures(weights, means, variances)
 
 
-def train(
-    mixtures: Mixtures,
-    frames: Tensor,
-    align: Callable[[Mixtures], Tensor],
-    gaussians: int,
-    iterations: int,
-    report: Callable[[int, Mixtures, Tensor], None],
-) -> tuple[Mixtures, Tensor]:
-    """Align and update by turns, doubling the Gaussians until there are enough.
-
-    Args:
-        mixtures: To start from, fitted to a first alignment.
-        frames: All training frames (T, F).
-        align: Gives the state of every frame (T,) under some mixtures.
-        gaussians: Per state, in the end.
-        iterations: Alignments per number of Gaussians.
-        report: Called after each with the number of Gaussians, the mixtures and the alignment.
-
-    Returns:
-        The mixtures and their last alignment.
-    """
-    while True:
-        for _ in range(iterations):
-            states = align(mixtures)
-            for _ in range(2):
-                mixtures = mixtures.update(frames, states)
-            report(mixtures.weights.shape[1], mixtures, states)
-        if mixtures.weights.shape[1] * 2 > gaussians:
-            return mixtures, align(mixtures)
-        mixtures = mixtures.split()
+def by_column(frames: Tensor, columns: Tensor) -> Iterable[tuple[int, Tensor]]:
+    """The frames of each column that has any."""
+    order = torch.argsort(columns, stable=True)
+    counts = torch.bincount(columns).tolist()
+    for column, own in enumerate(torch.split(frames[order], counts)):
+        if len(own):
+            yield column, own

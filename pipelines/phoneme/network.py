@@ -1,10 +1,15 @@
-"""The network from MFCC frames to HMM states: convolutions over time, each with batch norm, at a third of the frame rate.
+"""The network from log-mel energies to columns: convolutions over time, each with batch norm, at a third of the frame rate.
 
-Three frames are stacked into one step, and each step scores the states of its three frames: a third of the work, at the full
+Three frames are stacked into one step, and each step scores the columns of its three frames: a third of the work, at the full
 resolution. Source: Peddinti et al. 2015 (TDNN); stacking as in Sak et al. 2015.
+
+B stretches, T frames, F features, S columns.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,24 +17,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.phoneme.config import NetworkConfig
+from pipelines.phoneme.corpus import Frames
 from pipelines.schedule import one_cycle
+from speechbench.features import cmvn
 from speechbench.progress import track
+from speechbench.torch_audio import torchaudio
 
 WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
-PADDING = -100  # the state of frames that are none; the loss leaves them out
+PADDING = -100  # the column of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
+
+features = cmvn  # the network's own, of log-mel energies
 
 
 class TimeDelayNetwork(nn.Module):
     """(B, T, F) -> log-posteriors (B, T, S); T is a multiple of `STACK`."""
 
-    def __init__(self, features: int, states: int, config: NetworkConfig) -> None:
+    def __init__(self, inputs: int, columns: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.states = states
+        self.columns = columns
         width = config.width
         layers: list[nn.Module] = []
-        inputs = features * STACK
+        inputs *= STACK
         for number in range(config.layers):
             dilation = DILATIONS[min(number, len(DILATIONS) - 1)]
             # Batch norm's beta makes a bias redundant.
@@ -37,14 +47,14 @@ class TimeDelayNetwork(nn.Module):
             layers += [nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(config.dropout)]
             inputs = width
         self.layers = nn.Sequential(*layers)
-        self.output = nn.Conv1d(width, states * STACK, 1)
+        self.output = nn.Conv1d(width, columns * STACK, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Score every frame of a batch of equally long stretches."""
-        batch, count, features = frames.shape
-        steps = frames.reshape(batch, count // STACK, features * STACK).transpose(1, 2)
+        batch, count, size = frames.shape
+        steps = frames.reshape(batch, count // STACK, size * STACK).transpose(1, 2)
         scores = self.output(self.layers(steps)).transpose(1, 2)
-        return torch.log_softmax(scores.reshape(batch, count, self.states), dim=-1)
+        return torch.log_softmax(scores.reshape(batch, count, self.columns), dim=-1)
 
     @torch.inference_mode()
     def log_posteriors(self, frames: Tensor) -> Tensor:
@@ -55,31 +65,54 @@ class TimeDelayNetwork(nn.Module):
         return result
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Utterances with the column of each frame."""
+
+    frames: Frames  # of `features`
+    columns: list[NDArray[np.int64]]
+
+    def at_speed(self, frames: Frames) -> Labelled:
+        """The same at another speed, with the columns stretched over its frames."""
+        stretched = [
+            columns[np.minimum((np.arange(length) * (len(columns) / length)).astype(np.int64), len(columns) - 1)]
+            for columns, length in zip(self.columns, frames.lengths, strict=True)
+        ]
+        return Labelled(frames, stretched)
+
+    def cut(self, utterance: int, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """A stretch, (size, F) and (size,); behind a short utterance stands padding, as in use."""
+        end = int(self.frames.ends[utterance])
+        first = end - self.frames.lengths[utterance] + start
+        values = self.frames.slice(first, min(first + size, end))
+        columns = torch.from_numpy(self.columns[utterance][start : start + size])
+        missing = size - len(values)
+        if not missing:
+            return values, columns
+        return nn.functional.pad(values, (0, 0, 0, missing)), nn.functional.pad(columns, (0, missing), value=PADDING)
+
+
 def fit(
-    network: TimeDelayNetwork,
-    utterances: list[tuple[Tensor, Tensor]],
-    config: NetworkConfig,
-    generator: np.random.Generator,
-    label: str,
+    network: TimeDelayNetwork, copies: Sequence[Labelled], config: NetworkConfig, generator: np.random.Generator, label: str
 ) -> list[dict[str, float]]:
-    """Train on the HMM state of each frame, in chunks of equal length, so that batch norm hardly ever sees padding.
+    """Train on the column of each frame, in chunks of equal length, so that batch norm hardly ever sees padding.
 
     Where most utterances are shorter than a chunk, chunks are as long as the median utterance.
 
     Args:
         network: Changed in place.
-        utterances: Features (T, F) and states (T,) of each.
+        copies: The utterances, and the same at other speeds.
         config: Sizes and rates.
         generator: Draws the chunks.
         label: For the progress.
 
     Returns:
-        Loss and share of frames whose state is right, per epoch, on the training chunks.
+        Loss and share of frames whose column is right, per epoch, on the training chunks.
     """
-    median = sorted(len(x) for x, _ in utterances)[len(utterances) // 2]
-    frames_per_chunk = max(STACK, min(round(config.chunk * 100), median) // STACK * STACK)
-    chunks_per_batch = max(1, round(config.batch_seconds * 100 / frames_per_chunk))
-    epochs = [_chunks([len(x) for x, _ in utterances], frames_per_chunk, generator) for _ in range(config.epochs)]
+    median = sorted(copies[0].frames.lengths)[len(copies[0].frames) // 2]
+    size = max(STACK, min(round(config.chunk * 100), median) // STACK * STACK)
+    chunks_per_batch = max(1, round(config.batch_seconds * 100 / size))
+    epochs = [_chunks(copies, size, generator) for _ in range(config.epochs)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = sum(-(-len(chunks) // chunks_per_batch) for chunks in epochs)
     schedule = one_cycle(optimizer, config.learning_rate, steps, WARMUP)
@@ -88,10 +121,11 @@ def fit(
     for chunks in track(epochs, label):
         loss_sum = right = 0.0
         for first in range(0, len(chunks), chunks_per_batch):
-            picked = chunks[first : first + chunks_per_batch]
-            inputs = torch.stack([_cut(utterances[u][0], start, frames_per_chunk, 0) for u, start in picked])
-            targets = torch.stack([_cut(utterances[u][1], start, frames_per_chunk, PADDING) for u, start in picked])
-            scores = network(inputs)
+            picked = [
+                copies[copy].cut(utterance, start, size) for copy, utterance, start in chunks[first : first + chunks_per_batch]
+            ]
+            inputs, targets = (torch.stack(values) for values in zip(*picked, strict=True))
+            scores = network(_masked(inputs, config))
             loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -106,24 +140,26 @@ def fit(
     return history
 
 
-def _chunks(lengths: list[int], size: int, generator: np.random.Generator) -> list[tuple[int, int]]:
-    """(utterance, first frame) of the chunks of one epoch: they tile each utterance from a random phase, in random order."""
+def _masked(inputs: Tensor, config: NetworkConfig) -> Tensor:
+    """A batch (B, T, F) with a band and a stretch of each item set to the mean (SpecAugment; Park et al. 2019)."""
+    for width, axis in ((config.frequency_mask, 2), (config.time_mask, 1)):
+        if width:
+            inputs = torchaudio.functional.mask_along_axis_iid(inputs.unsqueeze(1), width, 0.0, axis + 1).squeeze(1)
+    return inputs
+
+
+def _chunks(copies: Sequence[Labelled], size: int, generator: np.random.Generator) -> list[tuple[int, int, int]]:
+    """(copy, utterance, first frame) of one epoch's chunks: they tile each utterance from a random phase, in random order."""
     chunks = []
-    for utterance, length in enumerate(lengths):
-        phase = int(generator.integers(0, size))
-        starts = range(-phase, length, size) if length > size else range(1)
-        chunks += [(utterance, int(np.clip(start, 0, max(0, length - size)))) for start in starts]
+    for copy, labelled in enumerate(copies):
+        for utterance, length in enumerate(labelled.frames.lengths):
+            phase = int(generator.integers(0, size))
+            starts = range(-phase, length, size) if length > size else range(1)
+            chunks += [(copy, utterance, int(np.clip(start, 0, max(0, length - size)))) for start in starts]
     return [chunks[i] for i in generator.permutation(len(chunks))]
 
 
-def _cut(values: Tensor, start: int, size: int, padding: int) -> Tensor:
-    """A stretch of an utterance; behind a short one stands padding, as the convolutions put it there in use."""
-    stretch = values[start : start + size]
-    missing = size - len(stretch)
-    return torch.cat([stretch, stretch.new_full((missing, *stretch.shape[1:]), padding)]) if missing else stretch
-
-
-def log_priors(alignments: list[NDArray[np.int64]], states: int) -> Tensor:
-    """The logarithm of the share of frames in each state, (S,), none of them empty."""
-    counts = np.bincount(np.concatenate(alignments), minlength=states) + 1.0
+def log_priors(alignment: NDArray[np.int64], columns: int) -> Tensor:
+    """The logarithm of the share of frames in each column, (S,), none of them empty."""
+    counts = np.bincount(alignment, minlength=columns) + 1.0
     return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))

@@ -1,9 +1,10 @@
-"""The trained pipeline as a recogniser: MFCC -> scores of HMM states -> best path through lexicon and language model."""
+"""The trained pipeline as a recogniser: scores of tied HMM states -> best path through lexicon and language model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -12,37 +13,77 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
-from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.gmm import Mixtures
-from pipelines.phoneme.network import TimeDelayNetwork
+from pipelines.phoneme.config import GmmConfig, NetworkConfig, PipelineConfig
+from pipelines.phoneme.corpus import BANDS
+from pipelines.phoneme.network import TimeDelayNetwork, features
+from pipelines.phoneme.stages import TREE, Stage
+from pipelines.tree import Tree
 from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import FRAME_SHIFT, cmvn, mfcc, with_deltas
+from speechbench.features import FRAME_SHIFT, log_mel
 from speechbench.files import read_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
-MIXTURES, NETWORK = "mixtures.safetensors", "network.safetensors"
+NETWORK, WEIGHTS = "network", "network.safetensors"
 STATES = 3  # per phoneme
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
 WORD_COSTS = (0.0, -0.7, -1.4, 0.7)
 CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (1.0, 0.6), WORD_COSTS)
-MIXTURE_CANDIDATES = Candidates((0.1, 0.07, 0.15, 0.05), (0.0,), WORD_COSTS)
+MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035, 0.1), (0.0,), WORD_COSTS)
 
 
-def front_end(coefficients: int) -> Callable[[Samples], Tensor]:
-    """The features of both acoustic models: MFCC with deltas, CMVN over the utterance."""
-    return lambda samples: cmvn(with_deltas(mfcc(samples, coefficients)))
+def energies(samples: Samples) -> Tensor:
+    """What all acoustic models start from: log-mel energies, (N,) -> (T, 40)."""
+    return log_mel(samples, BANDS)
+
+
+def candidates_of(acoustic: str) -> Candidates:
+    """The decoding weights to try for a stage."""
+    return CANDIDATES if acoustic == NETWORK else MIXTURE_CANDIDATES
 
 
 @dataclass(frozen=True)
 class Acoustic:
-    """An acoustic model: features (T, F) to scores (T, S) of the topology's states, and the log priors (S,) of the states."""
+    """An acoustic model: log-mel energies (T, 40) to scores (T, S) of the topology's columns, and their log priors (S,)."""
 
+    topology: Topology
     score: Callable[[Tensor], Tensor]
     log_priors: Tensor
+
+
+def as_heard(stage: str) -> str:
+    """The folder of a stage's mixtures for speech with the noise in it."""
+    return f"{stage}-heard"
+
+
+def mixture_acoustic(stage: Stage, config: GmmConfig) -> Acoustic:
+    """Of a stage of mixtures."""
+    make = stage.features(config)
+    return Acoustic(stage.topology, lambda mel: stage.mixtures.log_likelihoods(make(mel)), torch.zeros(stage.topology.columns))
+
+
+def network_acoustic(folder: Path, topology: Topology, config: NetworkConfig) -> Acoustic:
+    """Of the network in a folder; the topology is the one that it was trained with."""
+    state = load_file(folder / WEIGHTS)
+    log_priors = state.pop("log_priors")
+    network = TimeDelayNetwork(BANDS, topology.columns, config)
+    network.load_state_dict(state)
+    network.eval()
+    return Acoustic(topology, lambda mel: network.log_posteriors(features(mel)), log_priors)
+
+
+def open_acoustic(run: Run, config: PipelineConfig) -> Acoustic:
+    """Of a finished run."""
+    units = tuple(read_json(run.path / "units.json"))
+    phonemes = Topology(units, units[0], STATES)
+    if config.acoustic == NETWORK:
+        folder = run.path / NETWORK
+        return network_acoustic(folder, phonemes.tied(Tree.read(folder / TREE, units)), config.network)
+    heard = run.path / as_heard(config.acoustic)
+    return mixture_acoustic(Stage.read(heard if heard.exists() else run.path / config.acoustic, phonemes), config.gmm)
 
 
 class PipelineRecognizer:
@@ -51,24 +92,11 @@ class PipelineRecognizer:
     def __init__(self, run: Run) -> None:
         config = {key: value for key, value in run.config.items() if key != "mode"}
         self.config = build(PipelineConfig, config, str(run.path / "config.json"))
-        units = tuple(read_json(run.path / "units.json"))
-        self.topology = Topology(units, units[0], STATES)
-        self.front_end = front_end(self.config.mfcc)
-        self.acoustic = self._network(run) if self.config.acoustic == "network" else self._mixtures(run)
+        self.acoustic = open_acoustic(run, self.config)
+        self.topology = self.acoustic.topology
         self.decoder = Decoder(run.path, self.topology, FRAME_SHIFT, self.acoustic.log_priors.numpy())
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """The best words for each utterance, with their phonemes, and what else is asked for."""
-        for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
-            yield self.decoder.hear(utterance, self.acoustic.score(features).numpy(), request)
-
-    def _mixtures(self, run: Run) -> Acoustic:
-        return Acoustic(Mixtures(**load_file(run.path / MIXTURES)).log_likelihoods, torch.zeros(self.topology.columns))
-
-    def _network(self, run: Run) -> Acoustic:
-        state = load_file(run.path / NETWORK)
-        log_priors = state.pop("log_priors")
-        network = TimeDelayNetwork(3 * self.config.mfcc, self.topology.columns, self.config.network)
-        network.load_state_dict(state)
-        network.eval()
-        return Acoustic(network.log_posteriors, log_priors)
+        for utterance, mel in extract(manifest, energies, skipped, f"decode {manifest.name}"):
+            yield self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)

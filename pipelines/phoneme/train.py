@@ -1,11 +1,16 @@
-"""Training of the pipeline, in stages: flat start -> Gaussian mixtures -> network -> network on its own alignment."""
+"""Training of the pipeline, in stages: flat start -> monophones -> triphones -> network.
+
+Each stage is a folder of the run, written whole: a training that was stopped goes on behind the last.
+"""
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,32 +19,44 @@ from torch import Tensor
 
 from pipelines.batches import extract
 from pipelines.graph import Topology
-from pipelines.phoneme import gmm, network
-from pipelines.phoneme.align import Alignment, Corpus, flat_start
+from pipelines.phoneme import corpus as corpora
+from pipelines.phoneme import network
+from pipelines.phoneme.align import Alignment, Sentences, flat_start, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, MIXTURES, NETWORK, STATES, Acoustic, front_end
+from pipelines.phoneme.corpus import BANDS, Corpus, Frames
+from pipelines.phoneme.recognizer import (
+    NETWORK,
+    STATES,
+    WEIGHTS,
+    Acoustic,
+    as_heard,
+    candidates_of,
+    energies,
+    mixture_acoustic,
+    network_acoustic,
+)
+from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
-from speechbench import audio
-from speechbench.audio import Samples
-from speechbench.errors import AudioError, SpeechbenchError
-from speechbench.features import log_mel
-from speechbench.files import write_json
+from speechbench import files
+from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import Lexicon, pronounce
-from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
 from speechbench.run import Run
 from speechbench.seeds import generator_of, seed_of
 
 SILENCE = "SIL"
-SCORED_FRAMES = 20_000  # whose likelihood is reported
+FEATURES, UNITS, DECODING, METRICS = "features", "units.json", "decoding.json", "metrics.json"
+
+Log = Callable[[dict[str, Any]], None]  # takes a row of metrics
 
 
 def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, skipped: Skipped) -> None:
-    """Train into a run folder: lexicon, language model, mixtures, network, and the decoding weights chosen on dev.
+    """Train into a run folder: lexicon, language model, the stages up to the config's, and the decoding weights chosen on dev.
 
     Args:
-        run: A new run.
+        run: A new run, or one that was stopped.
         config: How.
         manifest: With texts.
         dev: With texts; only the decoding weights are chosen on it.
@@ -48,119 +65,141 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     Raises:
         SpeechbenchError: A word without pronunciation; no utterance is left.
     """
+    run.forget()  # what a training that was stopped had logged; each stage knows its own
     texts = [utterance.text or "" for utterance in manifest]
     lexicon = prepare_words(run.path, config.language_model, texts, lambda words: pronounce(words, config.lexicon))
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
     topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
-    write_json(run.path / "units.json", list(topology.units))
+    files.write_json(run.path / UNITS, list(topology.units))
 
-    corpus, energies = _load(config, topology, lexicon, manifest, skipped)
     chosen = dev.sample(MOST_UTTERANCES, config.seed)
-    heard = list(extract(chosen, front_end(config.mfcc), skipped, "features of dev"))
+    heard = list(extract(chosen, energies, skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
-    mixtures, alignments = _train_mixtures(run, config, corpus, energies)
-    save_file(vars(mixtures), run.path / MIXTURES)
-    acoustic, candidates = Acoustic(mixtures.log_likelihoods, torch.zeros(topology.columns)), MIXTURE_CANDIDATES
-    if config.acoustic == "network":
-        acoustic, candidates = _train_network(run, config, topology, corpus, alignments), CANDIDATES
-
-    graph = open_graph(run.path, topology, lexicon)
-    scored = [(utterance.words, acoustic.score(features).numpy()) for utterance, features in heard]
-    weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), candidates, config.beam)
-    for look in looks:
-        run.log(stage="decoding", **look)
-    write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
+    speeds = config.network.speeds if config.acoustic == "network" else ()
+    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, STATES, speeds, skipped)
+    judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
+    _Training(run, config, corpus, lexicon, judge).to(config.acoustic, topology)
+    shutil.rmtree(run.path / FEATURES)
 
 
-def _load(
-    config: PipelineConfig, topology: Topology, lexicon: Lexicon, manifest: Manifest, skipped: Skipped
-) -> tuple[Corpus, list[Tensor]]:
-    corpus, energies = Corpus(topology, lexicon), []
-    mfcc = front_end(config.mfcc)
+@dataclass(frozen=True)
+class _Judge:
+    """Has each stage recognise dev, and chooses the last one's decoding weights."""
 
-    def both(samples: Samples) -> tuple[Tensor, Tensor]:
-        return mfcc(samples), log_mel(samples, 40).logsumexp(1)
+    run: Run
+    config: PipelineConfig
+    lexicon: Lexicon
+    dev: list[tuple[list[str], Tensor]]  # words and log-mel energies
 
-    for utterance, (features, energy) in extract(manifest, both, skipped, "features of train"):
-        plain = features
-        twin = clean_twin(utterance, manifest)
-        if twin is not None:
-            plain, energy = both(twin)
-        if len(plain) != len(features):
-            raise SpeechbenchError(
-                f"{utterance.id}: {len(features)} frames, but its clean twin has {len(plain)}; synthesise it again"
-            )
-        if corpus.add(utterance.id, features, plain, utterance.words):
-            energies.append(energy)
-        else:
-            skipped.add(utterance.id, AudioError(f"{len(features)} frames are too few for the phonemes of '{utterance.text}'"))
-    if not corpus.ids:
-        raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
-    return corpus, energies
+    def __call__(self, name: str, acoustic: Acoustic) -> None:
+        last = name == self.config.acoustic
+        graph = open_graph(self.run.path, acoustic.topology, self.lexicon)
+        scored = [(words, acoustic.score(mel).numpy()) for words, mel in self.dev]
+        candidates = candidates_of(name)
+        tried = candidates if last else candidates.one()
+        weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
+        for look in looks:
+            self.run.log(stage=name, columns=acoustic.topology.columns, **look)
+        best = min(look["dev_wer"] for look in looks)
+        say(f"{name}: {acoustic.topology.columns} states, WER of dev {100 * best:.2f} %")
+        if last:
+            files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
 
 
-def clean_twin(utterance: Utterance, manifest: Manifest) -> Samples | None:
-    """The clean speech under a synthesised utterance; None for other utterances, and, with a word, where it cannot be read."""
-    name = utterance.extra.get("clean_filepath")
-    if not isinstance(name, str) or manifest.path is None:
-        return None
-    try:
-        path = Path(os.path.normpath(manifest.path.parent / name))
-        return audio.read(path, float(utterance.extra.get("clean_offset", 0.0)), utterance.duration)
-    except AudioError as error:
-        say(f"{utterance.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
-        return None
+@dataclass(frozen=True)
+class _Training:
+    run: Run
+    config: PipelineConfig
+    corpus: Corpus
+    lexicon: Lexicon
+    judge: _Judge
+
+    def to(self, last: str, phonemes: Topology) -> None:
+        """Train all stages up to the last."""
+        sentences = self._sentences(phonemes)
+        stage = self._gmm("monophone", monophone, sentences, lambda: flat_start(sentences, self._energies))
+        if last == "monophone":
+            return
+        tied = grown(self.corpus.plain, stage, self.config.gmm, self.config.tree)
+        paths = self.corpus.plain.cut(stage.alignment)
+        first = [retied(path, phonemes, tied) for path in paths]
+        sentences = self._sentences(tied)
+        stage = self._gmm("triphone", triphone, sentences, lambda: np.concatenate(first))
+        if last == "network":
+            self._network(sentences, stage)
+
+    def _sentences(self, topology: Topology) -> Sentences:
+        return Sentences(topology, self.lexicon, self.corpus.spoken)
+
+    def _energies(self, number: int) -> Tensor:
+        return self.corpus.plain[number].logsumexp(1)
+
+    def _once(self, name: str, make: Callable[[Path, Log], None]) -> Path:
+        """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
+        folder = self.run.path / name
+        if not folder.exists():
+            with files.writing_folder(folder) as aside:
+                rows: list[dict[str, Any]] = []
+                make(aside, rows.append)
+                files.write_json(aside / METRICS, rows)
+        for row in files.read_json(folder / METRICS):
+            self.run.log(**row)
+        return folder
+
+    def _gmm(self, name: str, fit: Fit, sentences: Sentences, alignment: Callable[[], Alignment]) -> Stage:
+        """A stage of mixtures, on speech without noise where that is there: noise would lead the alignment astray.
+
+        If it is the last, mixtures of the speech as it sounds follow, along the same alignment.
+        """
+        config, phonemes, corpus = self.config.gmm, sentences.topology.tied(None), self.corpus
+
+        def made(name: str, mel: Frames, alignment: Callable[[], Alignment], realign: bool) -> Stage:
+            def make(folder: Path, log: Log) -> None:
+                def report(gaussians: int, log_likelihood: float) -> None:
+                    log({"stage": name, "gaussians": gaussians, "log_likelihood": round(log_likelihood, 4)})
+                    say(f"{name}: {gaussians} Gaussians per state, log-likelihood per frame {log_likelihood:.3f}")
+
+                fit(folder, mel, sentences, alignment(), config, realign, report).write(folder)
+
+            return Stage.read(self._once(name, make), phonemes)
+
+        stage = last = made(name, corpus.plain, alignment, True)
+        if name == self.config.acoustic and corpus.heard is not corpus.plain:
+            last = made(as_heard(name), corpus.heard, lambda: stage.alignment, False)
+        self.judge(name, mixture_acoustic(last, config))
+        return stage
+
+    def _network(self, sentences: Sentences, stage: Stage) -> None:
+        folder = self._once(NETWORK, lambda aside, log: self._fit_network(aside, log, sentences, stage))
+        self.judge(NETWORK, network_acoustic(folder, stage.topology, self.config.network))
+
+    def _fit_network(self, folder: Path, log: Log, sentences: Sentences, stage: Stage) -> None:
+        corpus, config, columns = self.corpus, self.config.network, stage.topology.columns
+        plain, *frames = (
+            mel.map(folder / f"{number}.f32", network.features)
+            for number, mel in enumerate([corpus.plain, corpus.heard, *corpus.at_speeds])
+        )
+        alignment = stage.alignment
+        for turn in range(config.realign + 1):
+            labelled = network.Labelled(frames[0], frames[0].cut(alignment))
+            copies = [labelled, *map(labelled.at_speed, frames[1:])]
+            torch.manual_seed(seed_of(self.config.seed, "network", turn))
+            net = network.TimeDelayNetwork(BANDS, columns, config)
+            chance = generator_of(self.config.seed, "chunks", turn)
+            for epoch, row in enumerate(network.fit(net, copies, config, chance, f"network {turn + 1}"), start=1):
+                log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
+            log_priors = network.log_priors(alignment, columns)
+            if turn < config.realign:
+                alignment = sentences.align(plain, partial(_likelihoods, net, log_priors))
+        save_file({**net.state_dict(), "log_priors": log_priors}, folder / WEIGHTS)
+        if stage.topology.tree is not None:
+            stage.topology.tree.write(folder / TREE, stage.topology.units)
+        for one in (plain, *frames):
+            one.remove()
 
 
-def _train_mixtures(
-    run: Run, config: PipelineConfig, corpus: Corpus, energies: list[Tensor]
-) -> tuple[gmm.Mixtures, list[Alignment]]:
-    """Mixtures and alignments. The search for the alignment hears clean speech where it can, which noise would mislead."""
-    plain = torch.cat(corpus.plain)
-    first = torch.from_numpy(np.concatenate(flat_start(corpus, energies)))
-    alignments: list[Alignment] = []
-
-    def align(current: gmm.Mixtures) -> Tensor:
-        alignments[:] = corpus.align(current.log_likelihoods)
-        return torch.from_numpy(np.concatenate(alignments))
-
-    def report(gaussians: int, current: gmm.Mixtures, states: Tensor) -> None:
-        step = max(1, len(plain) // SCORED_FRAMES)
-        score = float(current.log_likelihoods(plain[::step]).gather(1, states[::step, None]).mean())
-        run.log(stage="gmm", gaussians=gaussians, log_likelihood=round(score, 4))
-        say(f"mixtures: {gaussians} Gaussians per state, log-likelihood per frame {score:.3f}")
-
-    settings = config.gmm
-    start = gmm.Mixtures.flat(corpus.states, plain).update(plain, first)
-    mixtures, states = gmm.train(start, plain, align, settings.gaussians, settings.iterations, report)
-    if any(p is not f for p, f in zip(corpus.plain, corpus.features, strict=True)):
-        # The mixtures of the noisy speech itself, on the alignment of the clean.
-        noisy = torch.cat(corpus.features)
-        start = gmm.Mixtures.flat(corpus.states, noisy).update(noisy, states)
-        mixtures, _ = gmm.train(start, noisy, lambda _: states, settings.gaussians, 1, lambda *_: None)
-    return mixtures, alignments
-
-
-def _train_network(
-    run: Run, config: PipelineConfig, topology: Topology, corpus: Corpus, alignments: list[Alignment]
-) -> Acoustic:
-    features = corpus.features[0].shape[1]
-    for round_number in range(config.network.realign + 1):
-        torch.manual_seed(seed_of(config.seed, "network", round_number))
-        net = network.TimeDelayNetwork(features, topology.columns, config.network)
-        pairs = [(x, torch.from_numpy(a)) for x, a in zip(corpus.features, alignments, strict=True)]
-        generator = generator_of(config.seed, "chunks", round_number)
-        for epoch, row in enumerate(network.fit(net, pairs, config.network, generator, f"network {round_number + 1}")):
-            run.log(stage=f"network-{round_number + 1}", epoch=epoch + 1, **row)
-        acoustic = Acoustic(net.log_posteriors, network.log_priors(alignments, topology.columns))
-        if round_number < config.network.realign:
-            alignments = corpus.align(partial(_likelihoods, acoustic))
-    save_file({**net.state_dict(), "log_priors": acoustic.log_priors}, run.path / NETWORK)
-    return acoustic
-
-
-def _likelihoods(acoustic: Acoustic, features: Tensor) -> Tensor:
+def _likelihoods(net: network.TimeDelayNetwork, log_priors: Tensor, frames: Tensor) -> Tensor:
     """Scaled likelihoods: log p(x|s) = log p(s|x) - log p(s) + a constant (Bourlard and Morgan 1994)."""
-    return acoustic.score(features) - acoustic.log_priors
+    return net.log_posteriors(frames) - log_priors

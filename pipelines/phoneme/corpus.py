@@ -1,0 +1,182 @@
+"""Training speech as features in files, so that its hours need no memory.
+
+T frames, F features. A file of frames holds float32 numbers, all utterances one behind the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.batches import extract
+from speechbench import audio, files
+from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.errors import AudioError, SpeechbenchError
+from speechbench.features import log_mel
+from speechbench.lexicon import Lexicon
+from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.progress import say
+
+BANDS = 40  # of the log-mel energies, from which all features are made
+INDEX, SKIPPED, HEARD, PLAIN = "utterances.json", "skipped.json", "heard.f32", "plain.f32"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An utterance that can be trained on."""
+
+    id: str
+    words: list[str]
+    speaker: str | None
+    frames: list[int]  # T, as it is and then at each speed
+
+
+class Frames:
+    """A file of frames, read where it is needed."""
+
+    def __init__(self, path: Path, lengths: Sequence[int], features: int) -> None:
+        self.path, self.lengths = path, list(lengths)
+        self.ends = np.cumsum(self.lengths)
+        self.values = np.memmap(path, dtype=np.float32, mode="r", shape=(int(self.ends[-1]), features))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, number: int) -> Tensor:
+        end = int(self.ends[number])
+        return self.slice(end - self.lengths[number], end)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[number] for number in range(len(self)))
+
+    def slice(self, start: int, end: int) -> Tensor:
+        """Frames of the whole file, (end - start, F)."""
+        return torch.from_numpy(np.array(self.values[start:end]))
+
+    def cut(self, values: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """What is known of each frame of the whole file, by utterance."""
+        return np.split(values, self.ends[:-1])
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.path.unlink()
+
+    def map(self, path: Path, function: Callable[[Tensor], Tensor]) -> Frames:
+        """Each utterance's (T, F) as (T, F'), in a new file."""
+        return write_frames(path, map(function, self))
+
+
+def write_frames(path: Path, utterances: Iterable[Tensor]) -> Frames:
+    """Write a file of frames, one utterance (T, F) after the other."""
+    lengths, features = [], 0
+    with files.writing(path) as aside, aside.open("wb") as stream:
+        for values in utterances:
+            lengths.append(len(values))
+            features = values.shape[1]
+            stream.write(values.contiguous().numpy().tobytes())
+    return Frames(path, lengths, features)
+
+
+class Corpus:
+    """Utterances that can be trained on, with their log-mel energies as they sound and, for synthesised ones, without noise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
+        self.heard = self._open(folder / HEARD, 0)
+        self.plain = self._open(folder / PLAIN, 0) if (folder / PLAIN).exists() else self.heard
+        speeds = len(self.spoken[0].frames)
+        self.at_speeds = [self._open(folder / _at_speed(place), place) for place in range(1, speeds)]
+
+    def _open(self, path: Path, place: int) -> Frames:
+        return Frames(path, [one.frames[place] for one in self.spoken], BANDS)
+
+
+def _at_speed(place: int) -> str:
+    return f"heard-{place}.f32"
+
+
+def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> Corpus:
+    """The corpus of a training manifest, from its audio or, where it was made before, from its folder.
+
+    Args:
+        folder: To make.
+        manifest: With texts.
+        lexicon: Of the texts' words.
+        states: Per phoneme; each takes a frame.
+        speeds: Of further copies, 1.1 for a tenth faster (Ko et al. 2015).
+        skipped: Takes the utterances whose audio cannot be used or is too short for the text.
+
+    Raises:
+        SpeechbenchError: No utterance is left; an utterance and its clean twin differ in length.
+    """
+    if folder.exists():
+        for utterance_id, reason in files.read_json(folder / SKIPPED).items():
+            skipped.add(utterance_id, AudioError(reason))
+    else:
+        with files.writing_folder(folder) as aside:
+            before = set(skipped.reasons)
+            _write(aside, manifest, lexicon, states, speeds, skipped)
+            files.write_json(aside / SKIPPED, {key: why for key, why in skipped.reasons.items() if key not in before})
+    return Corpus(folder)
+
+
+def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> None:
+    def both(samples: Samples) -> tuple[Samples, Tensor]:
+        return samples, log_mel(samples, BANDS)
+
+    spoken: list[Spoken] = []
+    names = [HEARD, PLAIN, *(_at_speed(place) for place in range(1, len(speeds) + 1))]
+    streams = [(folder / name).open("wb") for name in names]
+    twins = False
+    try:
+        for utterance, (samples, heard) in extract(manifest, both, skipped, "features of train"):
+            shortest = sum(min(map(len, lexicon[word])) for word in utterance.words) * states
+            if len(heard) < shortest:
+                skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
+                continue
+            twin = clean_twin(utterance, manifest)
+            plain = heard if twin is None else log_mel(twin, BANDS)
+            if len(plain) != len(heard):
+                raise SpeechbenchError(
+                    f"{utterance.id}: {len(heard)} frames, but its clean twin has {len(plain)}; synthesise it again"
+                )
+            twins = twins or twin is not None
+            copies = [log_mel(at_speed(samples, speed), BANDS) for speed in speeds]
+            for stream, values in zip(streams, [heard, plain, *copies], strict=True):
+                stream.write(values.numpy().tobytes())
+            spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, [len(heard), *map(len, copies)]))
+    finally:
+        for stream in streams:
+            stream.close()
+    if not spoken:
+        raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
+    if not twins:
+        (folder / PLAIN).unlink()
+    files.write_json(folder / INDEX, [asdict(one) for one in spoken])
+
+
+def at_speed(samples: Samples, speed: float) -> Samples:
+    """The same speech faster and higher, or slower and lower: (N,) -> (N / speed,)."""
+    changed: Samples = soxr.resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE).astype(np.float32)
+    return changed
+
+
+def clean_twin(utterance: Utterance, manifest: Manifest) -> Samples | None:
+    """The clean speech under a synthesised utterance; None for other utterances, and, with a word, where it cannot be read."""
+    name = utterance.extra.get("clean_filepath")
+    if not isinstance(name, str) or manifest.path is None:
+        return None
+    try:
+        path = Path(os.path.normpath(manifest.path.parent / name))
+        return audio.read(path, float(utterance.extra.get("clean_offset", 0.0)), utterance.duration)
+    except AudioError as error:
+        say(f"{utterance.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
+        return None

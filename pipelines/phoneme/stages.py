@@ -1,0 +1,204 @@
+"""The stages of Gaussian mixtures, each trained from the alignment of the one before it.
+
+monophone: MFCC with deltas; flat start. triphone: spliced MFCC under LDA and MLLT; states tied by a phonetic decision tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipelines.graph import Topology
+from pipelines.phoneme.align import Alignment, Sentences
+from pipelines.phoneme.clustering import Contexts, grow
+from pipelines.phoneme.config import GmmConfig, TreeConfig
+from pipelines.phoneme.corpus import Frames
+from pipelines.phoneme.gmm import Block, Mixtures
+from pipelines.phoneme.transforms import lda, mllt, splice
+from pipelines.tree import Tree
+from speechbench.features import cepstra, cmvn, with_deltas
+
+Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T, F)
+Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
+
+BLOCK = 200_000  # frames that are worked on at once: 32 MB of 40 features
+EPOCHS = 2  # EM steps per alignment
+MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
+MIXTURES, TREE, ALIGNMENT = "mixtures.safetensors", "tree.json", "alignment.npy"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage hands on: how features are made, the mixtures over them, and the alignment of the corpus."""
+
+    topology: Topology
+    mixtures: Mixtures
+    transform: Tensor | None  # of spliced MFCC (D, F); None for deltas
+    alignment: Alignment
+
+    def features(self, config: GmmConfig) -> Features:
+        """How the mixtures want their features."""
+        return features_of(config, self.transform)
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder."""
+        if self.topology.tree is not None:
+            self.topology.tree.write(folder / TREE, self.topology.units)
+        transform = {} if self.transform is None else {"transform": self.transform}
+        save_file({**vars(self.mixtures), **transform}, folder / MIXTURES)
+        np.save(folder / ALIGNMENT, self.alignment.astype(np.int32))
+
+    @classmethod
+    def read(cls, folder: Path, topology: Topology) -> Stage:
+        """Read what `write` wrote; the topology is that of the phonemes, without a tree."""
+        tensors = load_file(folder / MIXTURES)
+        transform = tensors.pop("transform", None)
+        if (folder / TREE).exists():
+            topology = topology.tied(Tree.read(folder / TREE, topology.units))
+        return cls(topology, Mixtures(**tensors), transform, np.load(folder / ALIGNMENT).astype(np.int64))
+
+
+def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
+    """Of log-mel energies: MFCC under CMVN over the utterance, with deltas or spliced and transformed."""
+    if transform is None:
+        return lambda mel: cmvn(with_deltas(cepstra(mel, config.mfcc)))
+    return lambda mel: splice(cmvn(cepstra(mel, config.mfcc)), config.splice) @ transform.T
+
+
+@dataclass
+class Training:
+    """Mixtures in training, with the frames that they are trained on and the columns of these."""
+
+    sentences: Sentences
+    frames: Frames
+    alignment: Alignment
+    mixtures: Mixtures
+    transform: Tensor | None = None  # (F, F), MLLT's, on the frames as they lie in the file
+
+    def blocks(self) -> Iterator[Block]:
+        """All frames with their columns."""
+        for start in range(0, len(self.alignment), BLOCK):
+            end = min(start + BLOCK, len(self.alignment))
+            yield self.transformed(self.frames.slice(start, end)), torch.from_numpy(self.alignment[start:end])
+
+    def transformed(self, frames: Tensor) -> Tensor:
+        """Frames (T, F) as the mixtures want them."""
+        return frames if self.transform is None else frames @ self.transform.T
+
+    def growing(self, most: int) -> Iterator[int]:
+        """Give the number of Gaussians per column, doubling them between."""
+        gaussians = 1
+        yield gaussians
+        while 2 * gaussians <= most:
+            self.mixtures, gaussians = self.mixtures.split(), 2 * gaussians
+            yield gaussians
+
+    def align(self) -> None:
+        """Align the corpus anew."""
+        self.alignment = self.sentences.align(self.frames, lambda x: self.mixtures.log_likelihoods(self.transformed(x)))
+
+    def update(self) -> None:
+        """Fit the mixtures to the alignment."""
+        for _ in range(EPOCHS):
+            self.mixtures = self.mixtures.update(self.blocks())
+
+    def decorrelate(self) -> None:
+        """One step of MLLT."""
+        step = mllt(self.mixtures, self.blocks())
+        self.transform = step if self.transform is None else step @ self.transform
+        moved = self.mixtures.means @ step.T
+        self.mixtures = Mixtures(self.mixtures.weights, moved, self.mixtures.variances)
+        self.update()
+
+    def log_likelihood(self) -> float:
+        """Per frame, on the first block."""
+        frames, columns = next(self.blocks())
+        return float(self.mixtures.log_likelihoods(frames).gather(1, columns.unsqueeze(1)).mean())
+
+
+class Fit(Protocol):
+    """How a stage of mixtures is trained."""
+
+    def __call__(
+        self,
+        folder: Path,
+        mel: Frames,
+        sentences: Sentences,
+        alignment: Alignment,
+        config: GmmConfig,
+        realign: bool,
+        report: Report,
+    ) -> Stage:
+        """Train.
+
+        Args:
+            folder: To work in.
+            mel: Log-mel energies of the corpus, plain or as heard.
+            sentences: Their topology is the stage's.
+            alignment: To start from, in the topology's columns.
+            config: Sizes.
+            realign: Whether to search the alignment again on the way; not where noise would lead it astray.
+            report: Told of each number of Gaussians.
+        """
+
+
+def monophone(
+    folder: Path, mel: Frames, sentences: Sentences, alignment: Alignment, config: GmmConfig, realign: bool, report: Report
+) -> Stage:
+    """A mixture for each state of each phoneme, over MFCC with deltas."""
+    frames = mel.map(folder / "features.f32", features_of(config, None))
+    training = Training(sentences, frames, alignment, Mixtures.flat(sentences.topology.columns, 3 * config.mfcc))
+    training.update()
+    for gaussians in training.growing(config.monophone_gaussians):
+        for _ in range(config.iterations):
+            if realign:
+                training.align()
+            training.update()
+        report(gaussians, training.log_likelihood())
+    if realign:
+        training.align()
+    frames.remove()
+    return Stage(sentences.topology, training.mixtures, None, training.alignment)
+
+
+def triphone(
+    folder: Path, mel: Frames, sentences: Sentences, alignment: Alignment, config: GmmConfig, realign: bool, report: Report
+) -> Stage:
+    """A mixture for each tied state, over spliced MFCC under LDA and MLLT."""
+    topology = sentences.topology
+    make = features_of(config, torch.eye(config.mfcc * (2 * config.splice + 1)))
+    spliced = zip(map(make, mel), map(torch.from_numpy, mel.cut(alignment)), strict=True)
+    first = lda(spliced, topology.columns, config.dimensions)
+    frames = mel.map(folder / "features.f32", features_of(config, first))
+    training = Training(sentences, frames, alignment, Mixtures.flat(topology.columns, config.dimensions))
+    training.update()
+    for gaussians in training.growing(config.gaussians):
+        if gaussians > 1:
+            training.update()
+        if gaussians <= MOST_MLLT:
+            training.decorrelate()
+        if realign and gaussians > 1:
+            training.align()
+        training.update()
+        report(gaussians, training.log_likelihood())
+    if realign:
+        training.align()
+    frames.remove()
+    assert training.transform is not None, "it is decorrelated with one Gaussian"
+    return Stage(topology, training.mixtures, training.transform @ first, training.alignment)
+
+
+def grown(plain: Frames, before: Stage, config: GmmConfig, settings: TreeConfig) -> Topology:
+    """The phonemes with the decision tree that a stage's alignment gives."""
+    phonemes = before.topology.tied(None)
+    make = before.features(config)
+    utterances = zip(plain, plain.cut(before.alignment), strict=True)
+    contexts = Contexts.gather(before.topology, ((make(mel).numpy(), path) for mel, path in utterances))
+    return phonemes.tied(grow(contexts, phonemes, settings.columns, settings.least_frames, settings.least_gain))
