@@ -160,6 +160,7 @@ class Graph:
     def __init__(self, fst: Fst, words: dict[str, int]) -> None:
         self.fst = fst
         self.words = {number: word for word, number in words.items()}
+        self._numbers = words
 
     @classmethod
     def build(cls, topology: Topology, lexicon: Lexicon, path: Path) -> Graph:
@@ -187,6 +188,24 @@ class Graph:
         kaldifst.arcsort(composed, sort_type="ilabel")
         return cls(topology.scored(composed, disambiguation), words)
 
+    def with_word_cost(self, cost: float) -> Graph:
+        """This graph with a cost for each word; below 0 it is a reward."""
+        if not cost:
+            return self
+        arcs = "".join(f"0 0 {number} {number} {cost}\n" for number in sorted(self.words) if number != EPSILON)
+        return self._spoken_by(kaldifst.compile(arcs + "0\n"))
+
+    def saying(self, words: Sequence[str]) -> Graph | None:
+        """The paths of this graph that say exactly these words; None where it has no such path."""
+        if any(word not in self._numbers for word in words):
+            return None
+        found = self._spoken_by(kaldifst.make_linear_acceptor([self._numbers[word] for word in words]))
+        return found if found.fst.num_states else None
+
+    def _spoken_by(self, sentences: Fst) -> Graph:
+        # Matched on the right, whose labels are sorted; this graph's are sorted by its columns.
+        return Graph(kaldifst.StdVectorFst(kaldifst.compose(self.fst, sentences, match_side="right")), self._numbers)
+
     def decode(self, scores: NDArray[np.float32], beam: float = 16.0, max_active: int = 2000) -> BestPath | None:
         """The best path for acoustic scores of shape (T, S); None where no path reaches the graph's end."""
         options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=max_active)
@@ -194,10 +213,12 @@ class Graph:
         decoder.decode(kaldi_decoder.DecodableCtc(np.ascontiguousarray(scores, dtype=np.float32)))
         if decoder.num_frames_decoded() == 0 or not decoder.reached_final():
             return None
-        found, lattice = decoder.get_best_path()
-        if not found:
-            return None
-        _, columns, words, weight = kaldifst.get_linear_symbol_sequence(lattice)
+        found, linear = decoder.get_best_path()
+        return self.path(linear) if found else None
+
+    def path(self, linear: Fst) -> BestPath:
+        """What a decoder of this graph gives as its best path."""
+        _, columns, words, weight = kaldifst.get_linear_symbol_sequence(linear)
         score = -(weight.value1 + weight.value2)
         return BestPath(np.asarray(columns, dtype=np.int64) - 1, [self.words[word] for word in words], score)
 

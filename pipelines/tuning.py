@@ -1,4 +1,4 @@
-"""The weights of acoustic scores and of their priors against the language model, chosen on dev.
+"""The weights of acoustic scores, of their priors and of words against the language model, chosen on dev.
 
 Dividing by priors turns what a network tells, p(state | sound), into what the search wants, p(sound | state) (Bourlard and
 Morgan 1994); for CTC it takes from the blank the advantage that deletes words (Miao et al. 2015).
@@ -6,15 +6,15 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.graph import BestPath, Graph
-from speechbench.progress import track
+from speechbench.progress import say
 from speechbench.score import Counts, align, count
 
 MOST_UTTERANCES = 100  # of dev, drawn at random, which are enough for a choice among a few weights
@@ -27,10 +27,11 @@ def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath |
 
 @dataclass(frozen=True)
 class Weights:
-    """How acoustic scores enter the search: `acoustic_scale` (scores - `prior_weight` log priors)."""
+    """How acoustic scores and words enter the search: `acoustic_scale` (scores - `prior_weight` log priors)."""
 
     acoustic_scale: float
     prior_weight: float
+    word_cost: float = 0.0  # of each word, in log-likelihood; a reward below 0
 
     def apply(self, scores: NDArray[np.float32], log_priors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weighted scores, (T, S) and (S,) -> (T, S)."""
@@ -38,31 +39,67 @@ class Weights:
         return weighted
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The values of each weight to try, the likeliest first."""
+
+    acoustic_scale: tuple[float, ...]
+    prior_weight: tuple[float, ...]
+    word_cost: tuple[float, ...]
+
+    @property
+    def first(self) -> Weights:
+        """Where the search for weights starts."""
+        return Weights(self.acoustic_scale[0], self.prior_weight[0], self.word_cost[0])
+
+    def one(self) -> Candidates:
+        """The first of each alone: a single look."""
+        return Candidates(self.acoustic_scale[:1], self.prior_weight[:1], self.word_cost[:1])
+
+    @property
+    def looks(self) -> int:
+        """How often dev is looked at."""
+        return 1 + sum(len(getattr(self, field.name)) - 1 for field in fields(self))
+
+    def around(self, weights: Weights, name: str) -> Iterator[Weights]:
+        """The weights with another value of one of them."""
+        return (replace(weights, **{name: value}) for value in getattr(self, name) if value != getattr(weights, name))
+
+
 def tune_weights(
     graph: Graph,
     dev: Sequence[tuple[list[str], NDArray[np.float32]]],
     log_priors: NDArray[np.float32],
-    candidates: Sequence[Weights],
+    candidates: Candidates,
     beam: float,
 ) -> tuple[Weights, list[dict[str, Any]]]:
-    """The weights with the fewest word errors on dev; of equals, those that stand first.
+    """The weights with the fewest word errors on dev, one weight after the other; of equals, those that were tried first.
 
     Args:
         graph: To decode with.
         dev: Reference words and log-posteriors (T, S) of each utterance.
         log_priors: Of the columns, (S,).
-        candidates: To try, the likeliest first.
+        candidates: To try.
         beam: Of the search.
 
     Returns:
         The weights, and a row for each look at dev.
     """
     looks: list[dict[str, Any]] = []
-    for weights in track(candidates, "tune decoding on dev"):
-        total = Counts()
+
+    def errors_of(weights: Weights) -> int:
+        total, weighted = Counts(), graph.with_word_cost(weights.word_cost)
         for words, scores in dev:
-            path = search(graph, weights.apply(scores, log_priors), beam)
+            path = search(weighted, weights.apply(scores, log_priors), beam)
             total += count(align(words, path.words if path else []))
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
-    best = min(range(len(looks)), key=lambda index: looks[index]["dev_errors"])
-    return candidates[best], looks
+        say(f"decoding of dev, look {len(looks)} of {candidates.looks}: WER {100 * total.rate:.2f} % with {weights}")
+        return total.errors
+
+    best = candidates.first
+    fewest = errors_of(best)
+    for field in fields(candidates):
+        for weights in candidates.around(best, field.name):
+            if (errors := errors_of(weights)) < fewest:
+                best, fewest = weights, errors
+    return best, looks

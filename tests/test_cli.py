@@ -10,6 +10,7 @@ import pytest
 from speechbench import cli
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest, Utterance
+from speechbench.recognizer import ORACLES
 
 
 @pytest.fixture
@@ -148,3 +149,22 @@ def test_score_shows_a_networks_own_text_beside(call, texts, tmp_path):
 def test_score_knows_its_normalizers(call, texts):
     code, _, err = call(*texts, "--normalizer", "plane")
     assert (code, err) == (1, "speechbench: unknown normalizer 'plane'; did you mean plain?\n")
+
+
+def test_convert_refuses_what_it_cannot_write(call, texts):
+    code, _, err = call("convert", "hyp.jsonl", "h.ctm", "--to", "ctm")
+    assert code == 1 and "a: has no words with times; decode with a recogniser that gives them" in err
+    code, _, err = call("convert", "hyp.jsonl", "grids", "--to", "textgrid")
+    assert code == 1 and "a: has no words with times" in err
+    code, _, err = call("convert", "hyp.jsonl", "h.trn", "--to", "trn", "--tier", "phonemes")
+    assert code == 2 and "--tier is of ctm files; trn has words only" in err
+    assert call("convert", "hyp.jsonl", "h.trn", "--to", "trn")[0] == 0
+    code, _, err = call("convert", "hyp.jsonl", "h.trn", "--to", "trn")
+    assert code == 1 and "h.trn: exists already; name another or add --overwrite" in err
+
+
+def test_decode_asks_for_one_thing_and_knows_every_oracle(call):
+    (option,) = [option for option in cli.speechbench.commands["decode"].params if option.name == "oracle"]
+    assert list(option.type.choices) == list(ORACLES)
+    code, _, err = call("decode", "run", "--data", "m", "--out", "h", "--oracle", "search", "--nbest", "3")
+    assert code == 2 and "--nbest is for what was heard; leave it out with --oracle" in err

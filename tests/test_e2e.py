@@ -80,15 +80,29 @@ def test_each_epoch_is_logged_and_each_look_at_dev_counted(trained):
     assert epochs[-1]["loss"] < 0.3 * epochs[0]["loss"]
     assert [row["epoch"] for row in epochs if "dev_greedy_wer" in row] == [5, 10]
     looks = [row for row in rows if row["stage"] == "decoding"]
-    assert len(looks) == len(CANDIDATES)
+    assert len(looks) == CANDIDATES.looks
     best = min(looks, key=lambda look: look["dev_errors"])
     chosen = json.loads((trained / "decoding.json").read_text())
-    assert {key: best[key] for key in ("acoustic_scale", "prior_weight")} | {"beam": E2eConfig().beam} == chosen
+    assert {key: best[key] for key in ("acoustic_scale", "prior_weight", "word_cost")} | {"beam": E2eConfig().beam} == chosen
 
 
 def test_a_reopened_run_hears_the_same(trained, heard, sets):
     again = list(open_recognizer(Run.open(trained)).transcribe(manifest.read(sets[1]), Skipped()))
     assert {hypothesis.id: hypothesis for hypothesis in again} == heard
+
+
+def test_words_are_told_by_their_spikes(trained, sets, tmp_path):
+    """N-best, confidences and oracles as in the pipeline; characters are no phonemes."""
+    for options in (("--nbest", 3), ("--oracle", "phonemes"), ("--oracle", "words")):
+        run("decode", trained, "--data", sets[1], "--out", tmp_path / f"{options[1]}.jsonl", *options)
+        for hypothesis in read_hypotheses(tmp_path / f"{options[1]}.jsonl").values():
+            assert " ".join(word.text for word in hypothesis.words) == hypothesis.text
+            edges = [edge for word in hypothesis.words for edge in (word.start, word.end)]
+            assert edges == sorted(edges) and edges[-1] <= hypothesis.duration
+            assert hypothesis.phonemes is None and hypothesis.greedy is not None
+    texts = {utterance.id: utterance.text for utterance in manifest.read(sets[1])}
+    for oracle in ("phonemes", "words"):
+        assert {key: h.text for key, h in read_hypotheses(tmp_path / f"{oracle}.jsonl").items()} == texts
 
 
 def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
@@ -114,7 +128,7 @@ def test_any_spelling_can_be_trained_and_opened(sets, tmp_path):
     ]
     made = train("e2e", *files, tmp_path / "run", "training.epochs=1")
     recognizer = open_recognizer(Run.open(made))
-    assert set(recognizer.graph.words.values()) >= set(odd)
+    assert set(recognizer.decoder.graph.words.values()) >= set(odd)
     assert len(list(recognizer.transcribe(manifest.read(files[1]), Skipped()))) == 10
 
 
@@ -163,7 +177,7 @@ def test_a_language_model_with_more_words_than_the_texts(sets, tmp_path):
     (tmp_path / "lm.txt").write_text("cat dog\nquick zebra\n\nfish milk yellow\n")
     made = train("e2e", *sets, tmp_path / "run", f"language_model.text={tmp_path / 'lm.txt'}", "training.epochs=1")
     assert Run.open(made).config["language_model"]["text"] == str(tmp_path / "lm.txt")
-    assert "quick" in open_recognizer(Run.open(made)).graph.words.values()
+    assert "quick" in open_recognizer(Run.open(made)).decoder.graph.words.values()
 
 
 TOKENS = Tokens.of(spell(["hello", "he"]))

@@ -63,7 +63,9 @@ def test_it_learns_the_language(heard, sets):
 def test_it_tells_the_phonemes(heard, sets):
     sounds = {word: " ".join(variants[0]) for word, variants in pronounce(WORDS).items()}
     references = {key: " ".join(sounds[word] for word in text.split()) for key, text in texts_of(sets[1]).items()}
-    rate = score(references, {key: hypothesis.phonemes for key, hypothesis in heard.items()}).total.rate
+    rate = score(
+        references, {key: " ".join(p.text for p in hypothesis.phonemes) for key, hypothesis in heard.items()}
+    ).total.rate
     assert rate <= 0.05
 
 
@@ -91,16 +93,118 @@ def test_each_stage_is_logged_and_each_look_at_dev_counted(trained):
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     looks = [row for row in rows if row["stage"] == "network" and "dev_wer" in row]
-    assert len(looks) == len(CANDIDATES)
+    assert len(looks) == CANDIDATES.looks
+    assert json.loads((trained / "speechbench.json").read_text())["dev_looks"] == len(looks) + 2  # of the stages before
     assert looks[0]["columns"] > 3 * len(json.loads((trained / "units.json").read_text()))  # states are split
     chosen = json.loads((trained / "decoding.json").read_text())
     best = min(looks, key=lambda look: look["dev_errors"])
-    assert {key: best[key] for key in ("acoustic_scale", "prior_weight")} | {"beam": PipelineConfig().beam} == chosen
+    assert {key: best[key] for key in ("acoustic_scale", "prior_weight", "word_cost")} | {
+        "beam": PipelineConfig().beam
+    } == chosen
 
 
 def test_a_reopened_run_hears_the_same(trained, heard, sets):
     again = list(open_recognizer(Run.open(trained)).transcribe(manifest.read(sets[1]), Skipped()))
     assert {hypothesis.id: hypothesis for hypothesis in again} == heard
+
+
+def decode(trained, data, out, *options):
+    run("decode", trained, "--data", data, "--out", out, *options)
+    return read_hypotheses(out)
+
+
+def test_words_and_phonemes_lie_where_they_were_spoken(heard, sets):
+    """The toy language's sounds last about 0.11 s each, its pauses are digital silence but for a hiss."""
+    right = [hypothesis for hypothesis in heard.values() if hypothesis.text == texts_of(sets[1])[hypothesis.id]]
+    assert len(right) >= 8
+    for hypothesis in right:
+        assert " ".join(word.text for word in hypothesis.words) == hypothesis.text
+        assert hypothesis.words[0].start >= 0 and hypothesis.words[-1].end <= hypothesis.duration
+        sounds = {word: len(variants[0]) for word, variants in pronounce(WORDS).items()}
+        for word in hypothesis.words:
+            assert word.end - word.start == pytest.approx(0.11 * sounds[word.text], abs=0.025 * sounds[word.text] + 0.06)
+        inside = [any(w.start <= p.start and p.end <= w.end for w in hypothesis.words) for p in hypothesis.phonemes]
+        assert all(inside)
+
+
+def test_nbest_and_confidences(trained, heard, sets, tmp_path):
+    found = decode(trained, sets[1], tmp_path / "h.jsonl", "--nbest", 4)
+    assert {key: hypothesis.text for key, hypothesis in found.items()} == {key: h.text for key, h in heard.items()}
+    for key, hypothesis in found.items():
+        assert 1 <= len(hypothesis.nbest) <= 4
+        assert (hypothesis.nbest[0].text, hypothesis.nbest[0].score) == (
+            hypothesis.text,
+            pytest.approx(heard[key].score, abs=0.01),
+        )
+        assert [(w.text, w.start, w.end) for w in hypothesis.words] == [(w.text, w.start, w.end) for w in heard[key].words]
+        assert all(0 < word.confidence <= 1 for word in hypothesis.words)
+
+
+@pytest.fixture(scope="module")
+def poor(sets, tmp_path_factory):
+    """A recogniser that errs: monophones, and speech under ever more noise."""
+    folder = tmp_path_factory.mktemp("poor")
+    rows = []
+    for number, utterance in enumerate(manifest.read(sets[0]).utterances[:30]):
+        samples = utterance.samples()
+        noise = np.random.default_rng(number).normal(0, 0.2 + 0.1 * number, len(samples)).astype(np.float32)
+        audio.write(folder / f"{number}.flac", (samples + noise) / 20)
+        rows.append(replace(utterance, audio_filepath=folder / f"{number}.flac"))
+    Manifest(tuple(rows)).write(folder / "noisy.jsonl")
+    return train("pipeline", *sets, folder / "run", "acoustic=monophone"), folder / "noisy.jsonl"
+
+
+def test_oracles_are_ordered(poor, tmp_path):
+    run_folder, noisy = poor
+    rates, found = {}, {}
+    for oracle in (None, "phonemes", "words", "language-model", "search"):
+        found[oracle] = decode(run_folder, noisy, tmp_path / f"{oracle}.jsonl", *(("--oracle", oracle) if oracle else ()))
+        rates[oracle] = score(texts_of(noisy), {key: hypothesis.text for key, hypothesis in found[oracle].items()}).total.rate
+        assert {hypothesis.oracle for hypothesis in found[oracle].values()} == {oracle}
+    assert rates["words"] == 0 < rates[None]
+    assert rates["phonemes"] <= rates[None]
+    assert rates["language-model"] <= rates[None]
+    for key, hypothesis in found[None].items():
+        assert found["search"][key].score >= hypothesis.score - 1e-2
+        assert found["search"][key].score >= found["words"][key].score - 1e-2
+
+
+def test_what_cannot_be_heard_or_aligned_is_named(trained, sets, tmp_path, capsys):
+    first = manifest.read(sets[1]).utterances[0]
+    for name, samples in {"silent": np.zeros(16000), "short": first.samples()[4000:4800], "tiny": np.zeros(10)}.items():
+        audio.write(tmp_path / f"{name}.flac", samples.astype(np.float32))
+    sounds = {name: tmp_path / f"{name}.flac" for name in ("silent", "short", "tiny")}
+    rows = [Utterance(name, path, 0.001 if name == "tiny" else 0.05, text="zebra milk") for name, path in sounds.items()]
+    rows += [
+        replace(first, id="unknown", text="cat blorx"),
+        replace(first, id="gone", audio_filepath=tmp_path / "gone.flac"),
+        first,
+    ]
+    Manifest(tuple(rows)).write(tmp_path / "odd.jsonl")
+    heard = decode(trained, tmp_path / "odd.jsonl", tmp_path / "h.jsonl")
+    said = capsys.readouterr().err
+    assert "silent: no speech was heard in its 0.05 s" in said
+    assert "tiny: no path through the graph fits its 0.00 s; heard as nothing" in said
+    assert "skipped gone" in said
+    assert heard.keys() == {"silent", "short", "tiny", "unknown", first.id}
+    aligned = decode(trained, tmp_path / "odd.jsonl", tmp_path / "words.jsonl", "--oracle", "words")
+    said = capsys.readouterr().err
+    assert "unknown: beyond the oracle: the lexicon lacks blorx" in said
+    assert "short: beyond the oracle: 0.05 s are too short for 'zebra milk', or its graph cannot say it" in said
+    assert "4 of 5 utterances are beyond the oracle: silent, short, tiny, unknown" in said
+    assert (aligned["unknown"].text, aligned["unknown"].words, aligned["unknown"].oracle) == ("cat blorx", None, None)
+    assert aligned[first.id].oracle == "words"
+
+
+def test_hypotheses_become_files_of_the_field(heard, trained, tmp_path):
+    run("convert", trained / "dev.jsonl", tmp_path / "words.ctm", "--to", "ctm")
+    lines = [line.split() for line in (tmp_path / "words.ctm").read_text().splitlines()]
+    assert len(lines) == sum(len(hypothesis.words) for hypothesis in heard.values())
+    assert all(float(start) + float(length) <= heard[key].duration + 1e-3 for key, _, start, length, _ in lines)
+    run("convert", trained / "dev.jsonl", tmp_path / "grids", "--to", "textgrid")
+    assert {path.stem for path in (tmp_path / "grids").glob("*.TextGrid")} == heard.keys()
+    run("convert", trained / "dev.jsonl", tmp_path / "dev.trn", "--to", "trn")
+    assert len((tmp_path / "dev.trn").read_text().splitlines()) == len(heard)
 
 
 def test_order_and_company_change_nothing(trained, heard, sets):
@@ -132,7 +236,7 @@ def test_mixtures_alone(sets, tmp_path, acoustic):
     made = train("pipeline", *sets, tmp_path / "run", f"acoustic={acoustic}")
     assert not (made / "network").exists()
     looks = [row for row in Run.open(made).metrics() if row["stage"] == acoustic and "dev_wer" in row]
-    assert len(looks) == len(MIXTURE_CANDIDATES)
+    assert len(looks) == MIXTURE_CANDIDATES.looks
     hypotheses = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
     rate = score(texts_of(sets[1]), {hypothesis.id: hypothesis.text for hypothesis in hypotheses}).total.rate
     assert rate <= 0.15

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract, pad
+from pipelines.decoding import Decoder
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.network import Network
 from pipelines.graph import Topology
-from pipelines.tuning import Weights, search
-from pipelines.words import open_graph, open_lexicon
+from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import cmvn, log_mel
+from speechbench.features import FRAME_SHIFT, cmvn, log_mel
 from speechbench.files import read_json
 from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped
-from speechbench.recognizer import Hypothesis
+from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
 NETWORK = "network.safetensors"
-CANDIDATES = tuple(Weights(scale, prior) for prior in (0.3, 0.0, 0.6) for scale in (0.7, 1.0, 0.5))  # to try on dev
+CANDIDATES = Candidates((0.7, 1.0, 0.5), (0.3, 0.0, 0.6), (0.0, -0.7, -1.4, 0.7))  # to try on dev
 SPACE = " "
+STEP = 4 * FRAME_SHIFT  # s, between two outputs of the network
 AT_ONCE = 16  # utterances per batch in decoding
 
 
@@ -85,23 +86,16 @@ class E2eRecognizer:
         config = {key: value for key, value in run.config.items() if key != "mode"}
         self.config = build(E2eConfig, config, str(run.path / "config.json"))
         self.tokens = Tokens(tuple(read_json(run.path / "units.json")))
-        self.graph = open_graph(run.path, self.tokens.topology, open_lexicon(run.path))
-        decoding = read_json(run.path / "decoding.json")
-        self.beam = float(decoding["beam"])
-        self.weights = Weights(float(decoding["acoustic_scale"]), float(decoding["prior_weight"]))
         self.front_end = front_end(self.config.encoder.bands)
         self.network = Network(self.tokens.topology.columns, self.config.encoder)
         state = load_file(run.path / NETWORK)
-        self.log_priors = state.pop("log_priors").numpy()
+        log_priors = state.pop("log_priors").numpy()
         self.network.load_state_dict(state)
+        self.decoder = Decoder(run.path, self.tokens.topology, STEP, log_priors)
 
-    def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
-        """For each utterance the best words with the language model, and the network's own text."""
+    def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
+        """For each utterance the best words with the language model, the network's own text, and what else is asked for."""
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
             (scores,) = score_all(self.network, [features])
-            own = greedy(scores, self.tokens)
-            path = search(self.graph, self.weights.apply(scores.numpy(), self.log_priors), self.beam)
-            if path is None:
-                yield Hypothesis(utterance.id, "", greedy=own)
-            else:
-                yield Hypothesis(utterance.id, " ".join(path.words), path.score, greedy=own)
+            heard = self.decoder.hear(utterance, scores.numpy(), request)
+            yield replace(heard, phonemes=None, greedy=greedy(scores, self.tokens))  # its units are characters

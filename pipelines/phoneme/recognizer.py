@@ -11,27 +11,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.graph import Topology, units_on
+from pipelines.decoding import Decoder
+from pipelines.graph import Topology
 from pipelines.phoneme.config import GmmConfig, NetworkConfig, PipelineConfig
 from pipelines.phoneme.corpus import BANDS
 from pipelines.phoneme.network import TimeDelayNetwork, features
 from pipelines.phoneme.stages import TREE, Stage
 from pipelines.tree import Tree
-from pipelines.tuning import Weights, search
-from pipelines.words import open_graph, open_lexicon
+from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import log_mel
+from speechbench.features import FRAME_SHIFT, log_mel
 from speechbench.files import read_json
 from speechbench.manifest import Manifest, Skipped
-from speechbench.recognizer import Hypothesis
+from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
 NETWORK, WEIGHTS = "network", "network.safetensors"
 STATES = 3  # per phoneme
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
-CANDIDATES = tuple(Weights(scale, prior) for prior in (1.0, 0.6) for scale in (0.15, 0.1, 0.2, 0.3))
-MIXTURE_CANDIDATES = tuple(Weights(scale, 0.0) for scale in (0.05, 0.07, 0.035, 0.1))
+WORD_COSTS = (0.0, -0.7, -1.4, 0.7)
+CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (1.0, 0.6), WORD_COSTS)
+MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035, 0.1), (0.0,), WORD_COSTS)
 
 
 def energies(samples: Samples) -> Tensor:
@@ -39,7 +40,7 @@ def energies(samples: Samples) -> Tensor:
     return log_mel(samples, BANDS)
 
 
-def candidates_of(acoustic: str) -> tuple[Weights, ...]:
+def candidates_of(acoustic: str) -> Candidates:
     """The decoding weights to try for a stage."""
     return CANDIDATES if acoustic == NETWORK else MIXTURE_CANDIDATES
 
@@ -93,18 +94,9 @@ class PipelineRecognizer:
         self.config = build(PipelineConfig, config, str(run.path / "config.json"))
         self.acoustic = open_acoustic(run, self.config)
         self.topology = self.acoustic.topology
-        self.graph = open_graph(run.path, self.topology, open_lexicon(run.path))
-        decoding = read_json(run.path / "decoding.json")
-        self.beam = float(decoding["beam"])
-        self.weights = Weights(float(decoding["acoustic_scale"]), float(decoding["prior_weight"]))
+        self.decoder = Decoder(run.path, self.topology, FRAME_SHIFT, self.acoustic.log_priors.numpy())
 
-    def transcribe(self, manifest: Manifest, skipped: Skipped) -> Iterator[Hypothesis]:
-        """The best words for each utterance, with their phonemes."""
+    def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
+        """The best words for each utterance, with their phonemes, and what else is asked for."""
         for utterance, mel in extract(manifest, energies, skipped, f"decode {manifest.name}"):
-            scores = self.weights.apply(self.acoustic.score(mel).numpy(), self.acoustic.log_priors.numpy())
-            path = search(self.graph, scores, self.beam)
-            if path is None:
-                yield Hypothesis(utterance.id, "")
-                continue
-            phonemes = (unit for unit, _, _ in units_on(path.columns, self.topology) if unit != self.topology.separator)
-            yield Hypothesis(utterance.id, " ".join(path.words), path.score, phonemes=" ".join(phonemes))
+            yield self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)

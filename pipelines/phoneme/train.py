@@ -99,7 +99,7 @@ class _Judge:
         graph = open_graph(self.run.path, acoustic.topology, self.lexicon)
         scored = [(words, acoustic.score(mel).numpy()) for words, mel in self.dev]
         candidates = candidates_of(name)
-        tried = candidates if last else candidates[:1]
+        tried = candidates if last else candidates.one()
         weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
         for look in looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)

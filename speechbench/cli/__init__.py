@@ -7,7 +7,7 @@ import sys
 import click
 
 from speechbench import __version__
-from speechbench.cli import data, demo, diagnosis, recognition, synthesis
+from speechbench.cli import conversion, data, demo, diagnosis, recognition, synthesis
 from speechbench.errors import SpeechbenchError
 
 
@@ -31,6 +31,7 @@ for command in (
     recognition.train,
     recognition.decode,
     recognition.score,
+    conversion.convert,
     diagnosis.diagnose,
 ):
     speechbench.add_command(command)

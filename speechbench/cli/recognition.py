@@ -11,7 +11,7 @@ from speechbench.cli import options
 
 if TYPE_CHECKING:
     from speechbench.manifest import Manifest
-    from speechbench.recognizer import Hypothesis
+    from speechbench.recognizer import Hypothesis, Request
     from speechbench.run import Run
 
 
@@ -85,7 +85,7 @@ def train(
         started = {} if init is None else {"init": init}
         chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **started)
         skipped.close(sum(map(len, manifests.values())), out / "skipped.jsonl")
-        run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons))
+        run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons), dev_looks=run.dev_looks())
     click.echo(out)
 
 
@@ -93,35 +93,55 @@ def train(
 @click.argument("run_path", metavar="RUN", type=options.FILE)
 @click.option("--data", "data_path", type=options.FILE, required=True, help="Manifest to transcribe.")
 @click.option("--out", type=options.FILE, required=True, help="The new file, one hypothesis a line.")
+@click.option("--nbest", type=click.IntRange(1), help="Tell this many texts, and how sure each word is; takes longer.")
+@click.option("--beam", type=click.FloatRange(0, min_open=True), help="Of the search; the run's otherwise.")
+@click.option(
+    "--oracle",
+    type=click.Choice(["phonemes", "words", "language-model", "search"]),
+    help="Make one part perfect with the reference's help.",
+)
 @options.overwrite
-def decode(run_path: Path, data_path: Path, out: Path, overwrite: bool) -> None:
+def decode(
+    run_path: Path, data_path: Path, out: Path, nbest: int | None, beam: float | None, oracle: str | None, overwrite: bool
+) -> None:
     """Transcribe a manifest with a trained recogniser.
 
-    Lines hold id, text, score; `greedy` (the end-to-end network's own text, without language model); `phonemes`.
+    Lines hold id, text, score, words and phonemes with times (s), duration; `greedy` (the end-to-end network's own text,
+    without language model). docs/decoding.md says what they mean, and what the oracles are.
 
     \b
     speechbench decode runs/e2e --data dev.jsonl --out dev-hypotheses.jsonl
+    speechbench decode runs/pipeline --data dev.jsonl --nbest 10 --out dev-nbest.jsonl
+    speechbench decode runs/pipeline --data dev.jsonl --oracle phonemes --out dev-phonemes.jsonl
     """  # noqa: D301
     from speechbench import files, manifest
+    from speechbench.recognizer import Request
     from speechbench.run import Run
 
+    if oracle and nbest:
+        raise click.UsageError("--nbest is for what was heard; leave it out with --oracle")
     run = Run.open(run_path)
     data = manifest.read(data_path)
     files.keep_inputs(out, [run_path, *manifest.inputs([data])])
     files.claim_file(out, overwrite)
-    _transcribe(run, data, out)
+    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle))
     click.echo(out)
 
 
-def _transcribe(run: Run, data: Manifest, out: Path) -> None:
+def _transcribe(run: Run, data: Manifest, out: Path, request: Request | None = None) -> None:
     from pipelines.modes import open_recognizer
+    from speechbench.errors import name_some
     from speechbench.manifest import Skipped
-    from speechbench.recognizer import write_hypotheses
+    from speechbench.progress import say
+    from speechbench.recognizer import BEST, write_hypotheses
 
     skipped = Skipped()
-    hypotheses = list(open_recognizer(run).transcribe(data, skipped))
+    hypotheses = list(open_recognizer(run).transcribe(data, skipped, request or BEST))
     skipped.close(len(data), out.with_suffix(".skipped.jsonl"))
     write_hypotheses(out, hypotheses)
+    beyond = [hypothesis.id for hypothesis in hypotheses if request and hypothesis.oracle != request.oracle]
+    if beyond:
+        say(f"{len(beyond)} of {len(hypotheses)} utterances are beyond the oracle: {name_some(beyond)}")
 
 
 def decoded(run: Run, name: str, data: Manifest) -> dict[str, Hypothesis]:
