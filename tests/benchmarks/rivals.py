@@ -49,12 +49,10 @@ class Bench:
         self.folder, self.out = fold_path(folds, corpus, fold), fold_path(out, corpus, fold)
         self.lexicon = read_lexicon(self.folder / "lexicon.txt")
 
-    def read(self, name: str) -> Manifest:
-        """A set of the fold by its path in the fold."""
-        return manifest.read(self.folder / name)
-
-    def _audio(self, name: str, data: Manifest) -> Audio:
-        return write_audio(data, self.out / "audio" / name.partition(".")[0])
+    def read(self, name: str) -> tuple[Manifest, Audio]:
+        """A set of the fold by its path in the fold, and its audio for Sphinx."""
+        data = manifest.read(self.folder / name)
+        return data, write_audio(data, self.out / "audio" / name.partition(".")[0])
 
     def measure(self, system: str, processes: int) -> dict[str, Any]:
         """Train where there is something to train, tune, test; the result is a JSON document."""
@@ -62,7 +60,7 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if (name := TRAINING[system]) is None:
-            models = {0: EN_US}
+            models = {0: EN_US}  # its number of Gaussians is not ours to choose
             write_dictionary(self.lexicon, folder)
         else:
             models, training = self._train(folder, name, processes)
@@ -84,8 +82,8 @@ class Bench:
 
     def _train(self, folder: Path, name: str, processes: int) -> tuple[dict[int, Path], dict[str, Any]]:
         """Models by their number of Gaussians, and the time it took."""
-        data, settings = self.read(name), SETTINGS[self.corpus]
-        audio = self._audio(name, data)
+        settings = SETTINGS[self.corpus]
+        data, audio = self.read(name)
         with timing() as times:
             Trainer(folder, audio, settings, processes).train([u.text or "" for u in data], self.lexicon)
         took = {"processes": processes, "audio_seconds": round(audio.seconds, 1)}
@@ -109,8 +107,7 @@ class Bench:
 
     def _test(self, system: str, model: Path, search: Search, name: str, condition: str) -> tuple[Counts, float]:
         """Counts of a set, and its seconds."""
-        data = self.read(name)
-        audio = self._audio(name, data)
+        data, audio = self.read(name)
         folder = self.out / system
         found = decode(model, self.folder / "lm.arpa", folder, audio, search, folder / f"{condition}.txt")
         write_hypotheses(folder / f"{condition}.jsonl", (Hypothesis(*pair) for pair in found.items()))

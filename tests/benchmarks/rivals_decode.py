@@ -67,13 +67,13 @@ def decode(model: Path, language: Path, dictionary: Path, audio: Audio, search: 
     log.write_text(done.stderr)
     if done.returncode:
         raise SpeechbenchError(f"pocketsphinx_batch failed with status {done.returncode}; its log is {log}")
-    found = dict(_parse(line) for line in out.read_text().splitlines())
+    found = dict(parse(line) for line in out.read_text().splitlines())
     if len(found) != len(audio.ids):
         raise SpeechbenchError(f"{out}: {len(found)} hypotheses for {len(audio.ids)} utterances; the log is {log}")
     return {audio.ids[number]: text for number, text in found.items()}
 
 
-def _parse(line: str) -> tuple[int, str]:
-    """A line such as "a cup of tea (17 -12345)", where variants of words are marked as "a(2)"."""
+def parse(line: str) -> tuple[int, str]:
+    """Read a line such as "a cup of tea (17 -12345)", where variants of words are marked as "a(2)"."""
     text, number = re.fullmatch(r"(.*?)\s*\((\d+)(?: -?\d+)?\)", line).groups()  # type: ignore[union-attr]
     return int(number), re.sub(r"\(\d+\)", "", text)

@@ -31,7 +31,7 @@ from speechbench.seeds import generator_of
 FOLDS = 5
 DEV_UTTERANCES = {"picovoice_intent": 40, "fsdd": 200}
 TRAINING_NOISE = ("car_noise", "noise_esc10", "noise_torcs")
-TEST_NOISE = "noise_blanket"  # no recording or recordist of it is in the training noise
+TEST_NOISE = "noise_blanket"  # no recording of it is in the training noise
 TEST_CONDITIONS = ("train", "city", "rain")  # the loops of it that a cabin may hear
 TEST_SECONDS = 25.0  # of each at most, so that the longest is not the only one heard
 TEST_SNR_DB = {"test": 5, "test-10": 10}  # active speech level over noise; over whole files of picovoice_intent 4.4 dB lower
@@ -128,25 +128,10 @@ def _prepare(data: Path, out: Path, name: str) -> Path:
 def _mix(speech: Path, noise: Sequence[Path], out: Path, recipe: str, snr: str, keep_clean: bool = False) -> None:
     if (out / "manifest.jsonl").is_file():
         return
-    sources = [part for path in noise for part in ("--noise", str(path))]
-    clean = ["--set", "keep_clean=true"] if keep_clean else []
-    _speechbench(
-        *(
-            "synth",
-            "--speech",
-            str(speech),
-            *sources,
-            "--recipe",
-            recipe,
-            "--snr",
-            snr,
-            *clean,
-            "--out",
-            str(out),
-            "--jobs",
-            "1",
-        )
-    )
+    options = ["--recipe", recipe, "--snr", snr, "--out", str(out), "--jobs", "1"]
+    options += [part for path in noise for part in ("--noise", str(path))]
+    options += ["--set", "keep_clean=true"] if keep_clean else []
+    _speechbench("synth", "--speech", str(speech), *options)
 
 
 def _speechbench(*arguments: str) -> None:
