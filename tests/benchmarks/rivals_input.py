@@ -28,7 +28,7 @@ class Settings:
     senones: int = 200
     gaussians: int = 8  # a power of two
     remove_silence: bool = True
-    mean: str = "batch"  # cepstral mean normalisation: batch (by utterance) or none
+    mean: str = "batch"  # of the cepstra, taken out: batch (of the utterance), live (running, over utterances) or none
     variance: bool = False  # normalise the variance too
     context: bool = True  # triphones; else phonemes
 
