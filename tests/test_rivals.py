@@ -80,16 +80,16 @@ def vars_of(counts):
 
 
 def test_the_table_pools_counts_and_scores_ours_on_the_same_references(tmp_path):
-    for fold, errors in ((0, 1), (1, 4)):
+    for fold, errors in ((0, 1), (1, 4), (2, 9)):
         files.write_json(table.result_path(tmp_path, "fsdd", fold, "sphinxtrain"), result(fold, errors, 20.0, 0.5))
     Manifest((utterance("x"), utterance("y"))).write(fold_path(tmp_path, "fsdd", 1) / CONDITIONS["clean"][0])
     write_hypotheses(tmp_path / "ours-1-clean.jsonl", [Hypothesis("x", "one two"), Hypothesis("y", "two")])
-    document = table.summarise(tmp_path, tmp_path, {"ours": f"{tmp_path}/ours-{{fold}}-{{condition}}.jsonl"})
+    document = table.summarise(tmp_path, tmp_path, [0, 1], {"ours": f"{tmp_path}/ours-{{fold}}-{{condition}}.jsonl"})
     rivals, ours = document["fsdd"]["sphinxtrain"], document["fsdd"]["ours"]
     assert (rivals["folds"], rivals["tests"]["clean"]["errors"], rivals["tests"]["clean"]["words"]) == ([0, 1], 5, 20)
     assert rivals["tests"]["clean"]["times_real_time"] == 40.0
     assert rivals["training"]["cpu_seconds"] == 40.5
     assert (ours["folds"], ours["tests"]["clean"]["errors"], ours["tests"]["clean"]["words"]) == ([1], 1, 4)
     text = table.markdown(document)
-    assert "| sphinxtrain | 2 | 25.00 [5/20] | - | - | 40 | 40 |" in text
+    assert "| sphinxtrain | 0, 1 | 25.00 [5/20] | - | - | 40 | 40 |" in text
     assert "| ours | 1 | 25.00 [1/4] | - | - | - | - |" in text

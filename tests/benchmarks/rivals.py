@@ -149,7 +149,8 @@ def main() -> None:
                     for system in given.systems.split(","):
                         measure(given.folds, given.out, corpus, fold, system, given.processes)
         else:
-            document = rivals_table.summarise(given.folds, given.out, dict(part.split("=", 1) for part in given.ours))
+            ours = dict(part.split("=", 1) for part in given.ours)
+            document = rivals_table.summarise(given.folds, given.out, numbers, ours)
             files.write_json(given.out / "table.json", document)
             print(rivals_table.markdown(document))
     except SpeechbenchError as error:

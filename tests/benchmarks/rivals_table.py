@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rivals_folds import CONDITIONS, FOLDS, fold_path
+from rivals_folds import CONDITIONS, fold_path
 
 from speechbench import files, manifest
 from speechbench.recognizer import read_hypotheses
@@ -21,16 +21,18 @@ def result_path(out: Path, corpus: str, fold: int, system: str) -> Path:
     return out / RESULTS / f"{corpus}-{fold}-{system}.json"
 
 
-def summarise(folds: Path, out: Path, ours: Mapping[str, str]) -> Document:
-    """Pool the results of all folds that were measured.
+def summarise(folds: Path, out: Path, numbers: Sequence[int], ours: Mapping[str, str]) -> Document:
+    """Pool the results of the folds that were measured; compare systems on the same folds only.
 
     Args:
         folds: What our hypotheses are scored against.
         out: Folder of the results.
+        numbers: Which folds.
         ours: By name, where our hypotheses are: a path with {corpus}, {fold} and {condition}.
     """
     document: Document = {}
-    results = [files.read_json(path) for path in sorted((out / RESULTS).glob("*.json"))]
+    found = [files.read_json(path) for path in sorted((out / RESULTS).glob("*.json"))]
+    results = [result for result in found if result["fold"] in numbers]
     for corpus in dict.fromkeys(result["corpus"] for result in results):
         mine = [result for result in results if result["corpus"] == corpus]
         document[corpus] = {
@@ -38,14 +40,14 @@ def summarise(folds: Path, out: Path, ours: Mapping[str, str]) -> Document:
             for system in dict.fromkeys(result["system"] for result in mine)
         }
         for name, pattern in ours.items():
-            document[corpus][name] = _pool(_score_ours(folds, corpus, pattern))
+            document[corpus][name] = _pool(_score_ours(folds, corpus, numbers, pattern))
     return document
 
 
-def _score_ours(folds: Path, corpus: str, pattern: str) -> list[dict[str, Any]]:
+def _score_ours(folds: Path, corpus: str, numbers: Sequence[int], pattern: str) -> list[dict[str, Any]]:
     """Results of our hypotheses, of the folds and conditions that are there."""
     results = []
-    for fold in range(FOLDS):
+    for fold in numbers:
         tests = {}
         for condition, (test, _) in CONDITIONS.items():
             path = Path(pattern.format(corpus=corpus, fold=fold, condition=condition))
@@ -91,7 +93,7 @@ def _table(systems: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [_cell(pooled["tests"].get(condition)) for condition in CONDITIONS]
         training = f"{pooled['training']['cpu_seconds']:.0f}" if "training" in pooled else "-"
         speeds = [f"{test['times_real_time']:.0f}" for test in pooled["tests"].values() if "times_real_time" in test]
-        rows.append((name, str(len(pooled["folds"])), *cells, training, " / ".join(speeds) or "-"))
+        rows.append((name, ", ".join(map(str, pooled["folds"])), *cells, training, " / ".join(speeds) or "-"))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
