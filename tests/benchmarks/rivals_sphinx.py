@@ -1,8 +1,8 @@
 """Training with Debian's SphinxTrain: its programs in the order of its own recipe, whose scripts the package leaves out.
 
 Features -> flat start -> Baum-Welch of phonemes -> Baum-Welch of all triphones -> questions and decision trees -> tied states
--> Baum-Welch of these, with 1, 2, 4, ... Gaussians each. Settings are the recipe's defaults but for the number of states,
-which follows the amount of speech.
+-> Baum-Welch of these, with 1, 2, 4, ... Gaussians each. Settings are the recipe's but for the number of states, which
+follows the amount of speech, the convergence (below), and the trees, which follow the example that bldtree itself prints.
 
 Source: the configuration template and scripts of SphinxTrain 5prealpha (github.com/cmusphinx/sphinxtrain, etc and scripts).
 """
