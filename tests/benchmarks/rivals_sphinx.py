@@ -2,7 +2,7 @@
 
 Features -> flat start -> Baum-Welch of phonemes -> Baum-Welch of all triphones -> questions and decision trees -> tied states
 -> Baum-Welch of these, with 1, 2, 4, ... Gaussians each. Settings are the recipe's but for the number of states, which
-follows the amount of speech, the convergence (below), and the trees, which follow the example that bldtree itself prints.
+follows the amount of speech, the convergence (below), and the limits of the trees: near those that bldtree itself suggests.
 
 Source: the configuration template and scripts of SphinxTrain 5prealpha (github.com/cmusphinx/sphinxtrain, etc and scripts).
 """
