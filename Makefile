@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DATA ?= data
 
-.PHONY: demo demo-quick test test-fast check lint bench-synth bench-live bench-gpu clean
+.PHONY: demo demo-quick test test-fast check lint bench-synth bench-live bench-gpu bench-rivals clean
 
 demo: $(VENV)/installed
 	$(BIN)/speechbench demo --out demo --overwrite
@@ -34,6 +35,11 @@ bench-live: $(VENV)/installed
 
 bench-gpu: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/live.py --device cuda
+
+bench-rivals: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/rivals.py folds --data $(DATA) --out build/folds
+	$(BIN)/python tests/benchmarks/rivals.py measure --folds build/folds --out build/rivals
+	$(BIN)/python tests/benchmarks/rivals.py table --folds build/folds --out build/rivals
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speechbench needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
