@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import kaldi_decoder  # before kaldifst: the other order can deadlock
@@ -159,8 +160,18 @@ class Graph:
 
     def __init__(self, fst: Fst, words: dict[str, int]) -> None:
         self.fst = fst
-        self.words = {number: word for word, number in words.items()}
         self._numbers = words
+
+    @cached_property
+    def words(self) -> dict[int, str]:
+        """The words by their output labels."""
+        return {number: word for word, number in self._numbers.items()}
+
+    @cached_property
+    def columns(self) -> NDArray[np.int64]:
+        """The columns that it looks at, in rising order."""
+        arcs = (arc for state in range(self.fst.num_states) for arc in kaldifst.ArcIterator(self.fst, state))
+        return np.array(sorted({arc.ilabel for arc in arcs} - {EPSILON}), dtype=np.int64) - 1
 
     @classmethod
     def build(cls, topology: Topology, lexicon: Lexicon, path: Path) -> Graph:
@@ -228,6 +239,7 @@ class Aligner:
 
     def __init__(self, topology: Topology, lexicon: Lexicon) -> None:
         self.words = number_words(lexicon)
+        self.names = {number: word for word, number in self.words.items()}
         lexicon_fst, _ = lexicon_transducer(lexicon, self.words, topology.units, topology.separator, ambiguous=True)
         self.units_to_words, self.topology = lexicon_fst, topology
 
@@ -236,7 +248,9 @@ class Aligner:
         sentence = kaldifst.make_linear_acceptor([self.words[word] for word in words])
         pronounced = kaldifst.StdVectorFst(kaldifst.compose(self.units_to_words, sentence))
         kaldifst.arcsort(pronounced, sort_type="ilabel")
-        return Graph(self.topology.scored(pronounced, []), self.words)
+        graph = Graph(self.topology.scored(pronounced, []), self.words)
+        graph.words = self.names  # one for all of thousands of sentences
+        return graph
 
 
 def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:

@@ -40,19 +40,22 @@ class Sentences:
                 self._graphs[number] = found
         return found
 
-    def align(self, frames: Frames, score: Callable[[Tensor], Tensor]) -> Alignment:
+    def align(self, frames: Frames, score: Callable[[Tensor, Tensor], Tensor]) -> Alignment:
         """Align all utterances, several at a time: the search leaves Python's lock alone.
 
         Args:
             frames: The corpus' features.
-            score: Features (T, F) to log-likelihoods (T, S).
+            score: Features (T, F) and the columns of a sentence (C,) to log-likelihoods (T, C).
 
         Returns:
             The columns of the whole corpus' frames.
         """
 
         def align(number: int) -> Alignment:
-            return align_one(self.graph(number), (ACOUSTIC_SCALE * score(frames[number])).numpy())
+            graph, values = self.graph(number), frames[number]
+            scores = np.zeros((len(values), self.topology.columns), dtype=np.float32)
+            scores[:, graph.columns] = ACOUSTIC_SCALE * score(values, torch.from_numpy(graph.columns)).numpy()
+            return align_one(graph, scores)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             return np.concatenate(list(pool.map(align, range(len(frames)))))

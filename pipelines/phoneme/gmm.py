@@ -31,6 +31,10 @@ class Mixtures:
         """One Gaussian per column, all equal."""
         return cls(torch.ones(columns, 1), torch.zeros(columns, 1, features), torch.ones(columns, 1, features))
 
+    def of(self, columns: Tensor) -> Mixtures:
+        """Those of some columns."""
+        return Mixtures(self.weights[columns], self.means[columns], self.variances[columns])
+
     def log_likelihoods(self, frames: Tensor) -> Tensor:
         """Natural-log likelihood of each frame in each column.
 
@@ -46,9 +50,11 @@ class Mixtures:
             + self.means.shape[-1] * math.log(2 * math.pi)
         )
         constants = constants + self.weights.log()
-        linear = torch.cat([-0.5 * inverse, self.means * inverse], dim=-1).flatten(0, 1)  # (S M, 2 F)
-        each = torch.addmm(constants.flatten(), torch.cat([frames.square(), frames], dim=1), linear.T)
-        return each.view(len(frames), *self.weights.shape).logsumexp(-1)
+        linear = torch.cat([-0.5 * inverse, self.means * inverse], dim=-1)
+        # Columns last: the sum over Gaussians is then one over whole rows, which is a third faster.
+        constants, linear = constants.T.flatten(), linear.transpose(0, 1).flatten(0, 1)
+        each = torch.addmm(constants, torch.cat([frames.square(), frames], dim=1), linear.T)
+        return each.view(len(frames), -1, len(self.weights)).logsumexp(1)
 
     def shares(self, column: int, frames: Tensor) -> Tensor:
         """How much each Gaussian of a column has of frames that are in it, (T, F) -> (T, M)."""

@@ -29,6 +29,7 @@ Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
 BLOCK = 200_000  # frames that are worked on at once: 32 MB of 40 features
+SCORED_FRAMES = 5_000  # whose likelihood is reported
 EPOCHS = 2  # EM steps per alignment
 MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
 MIXTURES, TREE, ALIGNMENT = "mixtures.safetensors", "tree.json", "alignment.npy"
@@ -102,7 +103,11 @@ class Training:
 
     def align(self) -> None:
         """Align the corpus anew."""
-        self.alignment = self.sentences.align(self.frames, lambda x: self.mixtures.log_likelihoods(self.transformed(x)))
+
+        def score(frames: Tensor, columns: Tensor) -> Tensor:
+            return self.mixtures.of(columns).log_likelihoods(self.transformed(frames))
+
+        self.alignment = self.sentences.align(self.frames, score)
 
     def update(self) -> None:
         """Fit the mixtures to the alignment."""
@@ -118,8 +123,10 @@ class Training:
         self.update()
 
     def log_likelihood(self) -> float:
-        """Per frame, on the first block."""
+        """Per frame, on some frames."""
         frames, columns = next(self.blocks())
+        step = max(1, len(frames) // SCORED_FRAMES)
+        frames, columns = frames[::step], columns[::step]
         return float(self.mixtures.log_likelihoods(frames).gather(1, columns.unsqueeze(1)).mean())
 
 

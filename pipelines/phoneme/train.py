@@ -201,6 +201,6 @@ class _Training:
             one.remove()
 
 
-def _likelihoods(net: network.TimeDelayNetwork, log_priors: Tensor, frames: Tensor) -> Tensor:
+def _likelihoods(net: network.TimeDelayNetwork, log_priors: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
     """Scaled likelihoods: log p(x|s) = log p(s|x) - log p(s) + a constant (Bourlard and Morgan 1994)."""
-    return net.log_posteriors(frames) - log_priors
+    return (net.log_posteriors(frames) - log_priors)[:, columns]
