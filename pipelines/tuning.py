@@ -7,10 +7,12 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipelines.graph import BestPath, Graph
@@ -88,10 +90,14 @@ def tune_weights(
     looks: list[dict[str, Any]] = []
 
     def errors_of(weights: Weights) -> int:
-        total, weighted = Counts(), graph.with_word_cost(weights.word_cost)
-        for words, scores in dev:
-            path = search(weighted, weights.apply(scores, log_priors), beam)
-            total += count(align(words, path.words if path else []))
+        weighted = graph.with_word_cost(weights.word_cost)
+
+        def counted(one: tuple[list[str], NDArray[np.float32]]) -> Counts:
+            path = search(weighted, weights.apply(one[1], log_priors), beam)
+            return count(align(one[0], path.words if path else []))
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search leaves Python's lock alone
+            total = sum(pool.map(counted, dev), Counts())
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
         say(f"decoding of dev, look {len(looks)} of {candidates.looks}: WER {100 * total.rate:.2f} % with {weights}")
         return total.errors

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.phoneme.config import NetworkConfig
 from pipelines.phoneme.corpus import write_frames
-from pipelines.phoneme.network import PADDING, STACK, Labelled, TimeDelayNetwork, _chunks, _masked, fit, log_priors
+from pipelines.phoneme.network import PADDING, STACK, Labelled, TimeDelayNetwork, _chunks, fit, log_priors
 
 STATES, FEATURES = 7, 5
 
@@ -102,20 +102,6 @@ def test_columns_are_stretched_with_the_speech(tmp_path):
         assert changed.columns[0].tolist() == expected
 
 
-def test_masks_hide_one_band_and_one_stretch():
-    torch.manual_seed(1)
-    config = replace(SMALL, frequency_mask=3, time_mask=4)
-    inputs = torch.ones(6, 20, FEATURES)
-    for masked in _masked(inputs, config):
-        bands, frames = (masked == 0).all(0).sum(), (masked == 0).all(1).sum()
-        assert bands <= 3
-        assert frames <= 4
-        hidden = (masked == 0).all(0).unsqueeze(0) | (masked == 0).all(1).unsqueeze(1)
-        assert torch.equal(masked == 0, hidden)
-    assert torch.equal(inputs, torch.ones(6, 20, FEATURES))
-    assert _masked(inputs, replace(SMALL, frequency_mask=0, time_mask=0)) is inputs
-
-
 def test_log_priors():
     priors = log_priors(np.array([0, 0, 1, 0, 3]), 5)
     torch.testing.assert_close(priors.exp(), torch.tensor([4.0, 2.0, 1.0, 2.0, 1.0]) / 10)
@@ -132,9 +118,7 @@ def planted(count=30, seed=0):
     return data
 
 
-SMALL = NetworkConfig(
-    width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2, frequency_mask=0, time_mask=0
-)
+SMALL = NetworkConfig(width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2)
 
 
 def train(folder, seed=0):

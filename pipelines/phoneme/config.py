@@ -48,21 +48,18 @@ class NetworkConfig:
     width: int = 256  # channels of each layer
     layers: int = 5  # convolutions over time, batch norm after each
     dropout: float = 0.15
-    epochs: int = 12
+    epochs: int = 5  # each over all copies
     chunk: float = 1.5  # s, of the stretches that training draws
-    batch_seconds: float = 48.0  # of audio in a batch
+    batch_seconds: float = 24.0  # of audio in a batch
     learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
     speeds: tuple[float, ...] = (0.9, 1.1)  # of further copies of the training speech
-    frequency_mask: int = 8  # bands at most that are hidden in each stretch
-    time_mask: int = 15  # frames at most that are hidden in each stretch
     realign: int = 0  # times that the network aligns the data itself and is trained again
 
     def __post_init__(self) -> None:
         many = (1, math.inf)
         check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf))
         check_bounds(self, batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1), weight_decay=(0, 1), realign=(0, math.inf))
-        check_bounds(self, frequency_mask=(0, 40), time_mask=(0, math.inf))
         for speed in self.speeds:
             if not 0.5 <= speed <= 2.0 or speed == 1.0:
                 raise ValueError(f"'speeds' holds {speed:g}; expected numbers from 0.5 to 2 other than 1")

@@ -138,8 +138,7 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
     twins = False
     try:
         for utterance, (samples, heard) in extract(manifest, both, skipped, "features of train"):
-            shortest = sum(min(map(len, lexicon[word])) for word in utterance.words) * states
-            if len(heard) < shortest:
+            if len(heard) < shortest(utterance.words, lexicon, states):
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
             twin = clean_twin(utterance, manifest)
@@ -161,6 +160,11 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
     if not twins:
         (folder / PLAIN).unlink()
     files.write_json(folder / INDEX, [asdict(one) for one in spoken])
+
+
+def shortest(words: Sequence[str], lexicon: Lexicon, states: int) -> int:
+    """The fewest frames that words can take: one for each state."""
+    return sum(min(map(len, lexicon[word])) for word in words) * states
 
 
 def at_speed(samples: Samples, speed: float) -> Samples:

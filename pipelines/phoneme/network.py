@@ -1,4 +1,4 @@
-"""The network from log-mel energies to columns: convolutions over time, each with batch norm, at a third of the frame rate.
+"""The network from frames to columns: convolutions over time, each with batch norm, at a third of the frame rate.
 
 Three frames are stacked into one step, and each step scores the columns of its three frames: a third of the work, at the full
 resolution. Source: Peddinti et al. 2015 (TDNN); stacking as in Sak et al. 2015.
@@ -19,16 +19,12 @@ from torch import Tensor, nn
 from pipelines.phoneme.config import NetworkConfig
 from pipelines.phoneme.corpus import Frames
 from pipelines.schedule import one_cycle
-from speechbench.features import cmvn
 from speechbench.progress import track
-from speechbench.torch_audio import torchaudio
 
 WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
 PADDING = -100  # the column of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
-
-features = cmvn  # the network's own, of log-mel energies
 
 
 class TimeDelayNetwork(nn.Module):
@@ -69,7 +65,7 @@ class TimeDelayNetwork(nn.Module):
 class Labelled:
     """Utterances with the column of each frame."""
 
-    frames: Frames  # of `features`
+    frames: Frames
     columns: list[NDArray[np.int64]]
 
     def at_speed(self, frames: Frames) -> Labelled:
@@ -125,7 +121,7 @@ def fit(
                 copies[copy].cut(utterance, start, size) for copy, utterance, start in chunks[first : first + chunks_per_batch]
             ]
             inputs, targets = (torch.stack(values) for values in zip(*picked, strict=True))
-            scores = network(_masked(inputs, config))
+            scores = network(inputs)
             loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -138,14 +134,6 @@ def fit(
         history.append({"loss": loss_sum / len(chunks), "frame_accuracy": right / len(chunks)})
     network.eval()
     return history
-
-
-def _masked(inputs: Tensor, config: NetworkConfig) -> Tensor:
-    """A batch (B, T, F) with a band and a stretch of each item set to the mean (SpecAugment; Park et al. 2019)."""
-    for width, axis in ((config.frequency_mask, 2), (config.time_mask, 1)):
-        if width:
-            inputs = torchaudio.functional.mask_along_axis_iid(inputs.unsqueeze(1), width, 0.0, axis + 1).squeeze(1)
-    return inputs
 
 
 def _chunks(copies: Sequence[Labelled], size: int, generator: np.random.Generator) -> list[tuple[int, int, int]]:

@@ -13,10 +13,10 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
-from pipelines.phoneme.config import GmmConfig, NetworkConfig, PipelineConfig
+from pipelines.phoneme.config import GmmConfig, PipelineConfig
 from pipelines.phoneme.corpus import BANDS
-from pipelines.phoneme.network import TimeDelayNetwork, features
-from pipelines.phoneme.stages import TREE, Stage
+from pipelines.phoneme.network import TimeDelayNetwork
+from pipelines.phoneme.stages import TREE, Stage, features_of
 from pipelines.tree import Tree
 from pipelines.tuning import Candidates
 from speechbench.audio import Samples
@@ -65,14 +65,15 @@ def mixture_acoustic(stage: Stage, config: GmmConfig) -> Acoustic:
     return Acoustic(stage.topology, lambda mel: stage.mixtures.log_likelihoods(make(mel)), torch.zeros(stage.topology.columns))
 
 
-def network_acoustic(folder: Path, topology: Topology, config: NetworkConfig) -> Acoustic:
+def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -> Acoustic:
     """Of the network in a folder; the topology is the one that it was trained with."""
     state = load_file(folder / WEIGHTS)
     log_priors = state.pop("log_priors")
-    network = TimeDelayNetwork(BANDS, topology.columns, config)
+    make = features_of(config.gmm, transform := state.pop("transform"))
+    network = TimeDelayNetwork(len(transform), topology.columns, config.network)
     network.load_state_dict(state)
     network.eval()
-    return Acoustic(topology, lambda mel: network.log_posteriors(features(mel)), log_priors)
+    return Acoustic(topology, lambda mel: network.log_posteriors(make(mel)), log_priors)
 
 
 def open_acoustic(run: Run, config: PipelineConfig) -> Acoustic:
@@ -81,7 +82,7 @@ def open_acoustic(run: Run, config: PipelineConfig) -> Acoustic:
     phonemes = Topology(units, units[0], STATES)
     if config.acoustic == NETWORK:
         folder = run.path / NETWORK
-        return network_acoustic(folder, phonemes.tied(Tree.read(folder / TREE, units)), config.network)
+        return network_acoustic(folder, phonemes.tied(Tree.read(folder / TREE, units)), config)
     heard = run.path / as_heard(config.acoustic)
     return mixture_acoustic(Stage.read(heard if heard.exists() else run.path / config.acoustic, phonemes), config.gmm)
 

@@ -6,7 +6,7 @@ Each stage is a folder of the run, written whole: a training that was stopped go
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.graph import Topology
+from pipelines.graph import Aligner, Graph, Topology, units_on
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import network
-from pipelines.phoneme.align import Alignment, Sentences, flat_start, retied
+from pipelines.phoneme.align import Alignment, Sentences, align_one, flat_start, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.corpus import BANDS, Corpus, Frames
+from pipelines.phoneme.corpus import Corpus, Frames, shortest
 from pipelines.phoneme.recognizer import (
     NETWORK,
     STATES,
@@ -36,7 +37,7 @@ from pipelines.phoneme.recognizer import (
     network_acoustic,
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
-from pipelines.tuning import MOST_UTTERANCES, tune_weights
+from pipelines.tuning import MOST_UTTERANCES, search, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
@@ -44,6 +45,7 @@ from speechbench.lexicon import SILENCE, Lexicon, pronounce
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
 from speechbench.run import Run
+from speechbench.score import Counts, align, count
 from speechbench.seeds import generator_of, seed_of
 
 FEATURES, UNITS, DECODING, METRICS = "features", "units.json", "decoding.json", "metrics.json"
@@ -103,10 +105,28 @@ class _Judge:
         weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
         for look in looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)
-        best = min(look["dev_wer"] for look in looks)
-        say(f"{name}: {acoustic.topology.columns} states, WER of dev {100 * best:.2f} %")
+        weighted = [(words, weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
+        phonemes = self._phoneme_errors(acoustic.topology, graph.with_word_cost(weights.word_cost), weighted)
+        self.run.log(stage=name, dev_per=phonemes.rate, dev_phoneme_errors=phonemes.errors, dev_phonemes=phonemes.words)
+        wer = min(look["dev_wer"] for look in looks)
+        say(f"{name}: {acoustic.topology.columns} states; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
         if last:
             files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
+
+    def _phoneme_errors(self, topology: Topology, graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]]) -> Counts:
+        """Errors of the phonemes that are heard, against those on the best path of the right words."""
+        aligner = Aligner(topology, self.lexicon)
+
+        def phonemes(columns: Alignment) -> list[str]:
+            return [unit for unit, _, _ in units_on(columns, topology) if unit != topology.separator]
+
+        total = Counts()
+        for words, scores in dev:
+            if all(word in self.lexicon for word in words) and len(scores) >= shortest(words, self.lexicon, topology.states):
+                path = search(graph, scores, self.config.beam)
+                right = align_one(aligner.graph(words), scores)
+                total += count(align(phonemes(right), phonemes(path.columns) if path else []))
+        return total
 
 
 @dataclass(frozen=True)
@@ -174,12 +194,13 @@ class _Training:
 
     def _network(self, sentences: Sentences, stage: Stage) -> None:
         folder = self._once(NETWORK, lambda aside, log: self._fit_network(aside, log, sentences, stage))
-        self.judge(NETWORK, network_acoustic(folder, stage.topology, self.config.network))
+        self.judge(NETWORK, network_acoustic(folder, stage.topology, self.config))
 
     def _fit_network(self, folder: Path, log: Log, sentences: Sentences, stage: Stage) -> None:
         corpus, config, columns = self.corpus, self.config.network, stage.topology.columns
+        make = stage.features(self.config.gmm)
         plain, *frames = (
-            mel.map(folder / f"{number}.f32", network.features)
+            mel.map(folder / f"{number}.f32", make)
             for number, mel in enumerate([corpus.plain, corpus.heard, *corpus.at_speeds])
         )
         alignment = stage.alignment
@@ -187,16 +208,16 @@ class _Training:
             labelled = network.Labelled(frames[0], frames[0].cut(alignment))
             copies = [labelled, *map(labelled.at_speed, frames[1:])]
             torch.manual_seed(seed_of(self.config.seed, "network", turn))
-            net = network.TimeDelayNetwork(BANDS, columns, config)
+            net = network.TimeDelayNetwork(plain.values.shape[1], columns, config)
             chance = generator_of(self.config.seed, "chunks", turn)
             for epoch, row in enumerate(network.fit(net, copies, config, chance, f"network {turn + 1}"), start=1):
                 log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
             log_priors = network.log_priors(alignment, columns)
             if turn < config.realign:
                 alignment = sentences.align(plain, partial(_likelihoods, net, log_priors))
-        save_file({**net.state_dict(), "log_priors": log_priors}, folder / WEIGHTS)
-        if stage.topology.tree is not None:
-            stage.topology.tree.write(folder / TREE, stage.topology.units)
+        assert stage.transform is not None and stage.topology.tree is not None, "it is one of triphones"
+        save_file({**net.state_dict(), "log_priors": log_priors, "transform": stage.transform}, folder / WEIGHTS)
+        stage.topology.tree.write(folder / TREE, stage.topology.units)
         for one in (plain, *frames):
             one.remove()
 
