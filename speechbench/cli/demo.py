@@ -49,7 +49,7 @@ FULL = Size(
     30,
     32,
     ("training.epochs=10", "training.batch_seconds=12"),
-    ("network.epochs=8", "network.realign=0", "gmm.gaussians=4", "gmm.iterations=2"),
+    ("network.epochs=4", "gmm.iterations=2"),
     (45, 3, 40, 180, 170, 80),
 )
 QUICK = Size(
@@ -57,7 +57,7 @@ QUICK = Size(
     8,
     10,
     ("training.epochs=10", "training.batch_seconds=8"),
-    ("network.epochs=5", "network.realign=0", "gmm.gaussians=2", "gmm.iterations=2"),
+    ("network.epochs=4", "gmm.gaussians=4", "gmm.iterations=2"),
     (20, 3, 20, 40, 45, 35),
 )
 

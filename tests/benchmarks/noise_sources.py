@@ -47,7 +47,7 @@ from speechbench.run import Run
 # Small, so that a cell takes a minute or two. End to end goes on from one network that has learnt clean speech: from scratch
 # it would need many more epochs of noisy speech.
 SETTINGS = {
-    "pipeline": ("gmm.gaussians=2", "gmm.iterations=2", "network.width=192", "network.epochs=6", "network.realign=0"),
+    "pipeline": ("gmm.iterations=2", "network.width=192", "network.epochs=3"),
     "e2e": ("training.epochs=5", "training.batch_seconds=10"),
 }
 START = ("training.epochs=12", "training.batch_seconds=10")
