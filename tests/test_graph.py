@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from planted_scores import AGAINST, ctc_columns, hmm_columns, plant
 
 from pipelines.graph import Aligner, Graph, Topology, units_on
+from pipelines.tree import LEFT, RIGHT, Question, Tree
 from speechbench.errors import SpeechbenchError
 from speechbench.grammar import read_grammar
 from speechbench.language_model import read_arpa, train_ngram
@@ -35,6 +36,13 @@ def hmm(tmp_path_factory):
     arpa = tmp_path_factory.mktemp("hmm") / "lm.arpa"
     train_ngram(TEXTS, arpa)
     return Graph.build(HMM, PHONES, arpa), read_arpa(arpa)
+
+
+@pytest.fixture(scope="module")
+def triphones(tmp_path_factory):
+    arpa = tmp_path_factory.mktemp("triphones") / "lm.arpa"
+    train_ngram(TEXTS, arpa)
+    return arpa
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,44 @@ HEARD = [word for word in PHONES if word != "tee"]  # nothing but the language m
 def test_planted_words_are_heard_through_hmms(hmm, words, frames):
     path = hmm[0].decode(60 * hmm_scores(words, separated=True, frames=frames), beam=2000.0)
     assert ["tea" if word == "tee" else word for word in path.words] == words
+
+
+def tied(splits):
+    """HMM under a tree that splits some states by what stands on one side: (unit, state, side, units)."""
+    owners = [(unit, state) for unit in range(len(HMM.units)) for state in range(HMM.states)]
+    roots = [[unit * HMM.states + state for state in range(HMM.states)] for unit in range(len(HMM.units))]
+    for unit, state, side, among in splits:
+        roots[unit][state] = Question(side, among, len(owners), roots[unit][state])
+        owners.append((unit, state))
+    return HMM.tied(Tree(tuple(map(tuple, roots)), tuple(owners)))
+
+
+UNIT = st.integers(1, len(HMM.units) - 1)
+SPLIT = st.tuples(UNIT, st.integers(0, 2), st.sampled_from([LEFT, RIGHT]), st.frozensets(st.integers(0, len(HMM.units) - 1)))
+
+
+@given(st.lists(st.sampled_from(HEARD), min_size=1, max_size=4), st.lists(SPLIT, max_size=12), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_planted_words_are_heard_through_tied_states(triphones, words, splits, separated):
+    """The graph asks for the column that the tree gives each state between its neighbours, across words and pauses too."""
+    topology = tied(splits)
+    units = ["SIL"] if separated else []
+    for word in words:
+        units += [*PHONES[word][0], *(["SIL"] if separated else [])]
+    numbers = [-1, *(HMM.units.index(unit) for unit in units), -1]
+    columns = [
+        c
+        for left, unit, right in zip(numbers, numbers[1:], numbers[2:], strict=False)
+        for c in topology.chain(left, unit, right)
+    ]
+    path = Graph.build(topology, PHONES, triphones).decode(60 * plant(columns, topology.columns), beam=2000.0)
+    assert path.columns.tolist() == columns
+    assert [unit for unit, _, _ in units_on(path.columns, topology)] == units
+    if separated:  # without pauses other words may sound the same
+        assert ["tea" if word == "tee" else word for word in path.words] == words
+    assert (
+        Aligner(topology, PHONES).graph(words).decode(60 * plant(columns, topology.columns), 2000.0).columns.tolist() == columns
+    )
 
 
 @given(st.lists(st.sampled_from(sorted(SPELLED)), min_size=1, max_size=5), st.integers(1, 3), st.booleans())
