@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -18,7 +21,7 @@ UNDER_WAY = 4  # items per worker that are taken before the first of them must b
 
 
 class Run(Protocol):
-    """How a stage has its items worked on: by `run` on this machine, or by `speechbench.cluster` on many."""
+    """How a stage has its items worked on: by `run` or `workers` on this machine, or by `speechbench.cluster` on many."""
 
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1) -> Iterator[Result]:
         """As `run`."""
@@ -38,19 +41,52 @@ def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
     if jobs <= 1:
         yield from map(function, items)
         return
+    with workers(jobs) as run_in_them:
+        yield from run_in_them(function, items, jobs)
+
+
+@contextmanager
+def workers(count: int, *modules: str) -> Iterator[Run]:
+    """Start worker processes that last for several stages; yields what stands in for `run`.
+
+    They start while the caller goes on.
+
+    Args:
+        count: Of processes; 1 works in this process.
+        modules: What they import meanwhile, for they would do so when their first item comes.
+    """
+    if count <= 1:
+        yield run
+        return
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
-        under_way: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                under_way.append(pool.submit(function, item))
-                if len(under_way) >= UNDER_WAY * jobs:
-                    yield under_way.popleft().result()
-            while under_way:
+    with ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules) as pool:
+        with _one_thread_each():
+            for _ in range(count):  # each call that finds no idle process starts one
+                pool.submit(int)
+        yield partial(_run_in, pool)
+
+
+def _run_in(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
+) -> Iterator[Result]:
+    under_way: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            under_way.append(pool.submit(function, item))
+            if len(under_way) >= UNDER_WAY * jobs:
                 yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+def _make_ready(*modules: str) -> None:
+    """What a worker does before it takes work."""
+    _end_with_parent()
+    for name in modules:
+        importlib.import_module(name)
 
 
 def _end_with_parent() -> None:

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -62,6 +59,9 @@ def _track(items: Iterable[T], label: str, total: float | None, size: Callable[[
 
 
 def _bar(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:
+    from rich.console import Console  # workers, which draw no bar, start sooner without
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=total, said="")

@@ -12,7 +12,8 @@ import json
 import shutil
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,11 @@ from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say, track_audio
 from synth import budget as noise_budget
 from synth import containers, scene
-from synth.chunk import RENDERED, Chunk, Note, Planned, chunks, render
+from synth.chunk import RENDERED, Note, Planned, chunks, render
 from synth.containers import Container
 from synth.noise import NoiseBank
 from synth.recipe import Recipe
+from synth.recordings import RECORDINGS
 from synth.scene import Scene, folder_of
 
 SCENES, BUDGET, MANIFEST = "scenes.jsonl", "noise_budget.json", "manifest.jsonl"
@@ -104,7 +106,7 @@ def build(
     else:
         deque(scenes, maxlen=0)
     budget = _strictly(use.budget(plan.against, plan.target, True, worker_count), strict)
-    rest = _Rest(plan, out, kept_as, partial(run, jobs=worker_count), skipped, len(bank.recordings))
+    rest = _Rest(plan, out, kept_as, worker_count, run, skipped, len(bank.recordings))
     if not resume:
         files.claim(out, overwrite or begun)
         with files.making(out, "synth", container=container):
@@ -136,7 +138,8 @@ class _Rest:
     plan: Plan
     out: Path
     container: Container
-    run: Callable[[Callable[[Chunk], Note], Iterator[Chunk]], Iterator[Note]]
+    worker_count: int
+    run: jobs.Run
     skipped: Skipped
     recordings: int  # of noise
 
@@ -171,8 +174,9 @@ class _Rest:
 
     def _render(self, seconds: float) -> Iterator[Note]:
         work = chunks(_planned(self.plan, self.out), self.container.scenes)
-        notes = self.run(partial(render, self.out.absolute(), self.container), work)
-        return track_audio(notes, "render", seconds, lambda note: note.seconds)
+        with RECORDINGS.lent() if self.worker_count > 1 else nullcontext() as noise:
+            notes = self.run(partial(render, self.out.absolute(), self.container, noise), work, self.worker_count)
+            yield from track_audio(notes, "render", seconds, lambda note: note.seconds)
 
 
 def _planned(plan: Plan, out: Path) -> Iterator[Planned]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.seeds import generator_of
@@ -181,6 +180,8 @@ def convolved(samples: Samples, response: Samples) -> Samples:
     Shape:
         (N,), (K,) -> (at least N + K - 1,), zeros behind that
     """
+    from scipy.fft import irfft, next_fast_len, rfft  # takes longer to import than all else
+
     before = response.size - 1
     size = max(SHORTEST_BLOCK, next_fast_len(4 * response.size, real=True))
     step = size - before

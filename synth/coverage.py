@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 from speechbench import audio, jobs
 from speechbench.audio import SAMPLING_RATE, Samples
@@ -59,6 +58,8 @@ def spectrum(samples: Samples, pauses_only: bool = False, sampling_rate: int = S
     Shape:
         (N,) -> (bands,)
     """
+    from scipy.fft import rfft  # takes longer to import than all else
+
     padded = np.pad(samples, (0, max(0, WINDOW - samples.size)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: WINDOW // 2]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)

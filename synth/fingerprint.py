@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 from speechbench import audio
 from speechbench.audio import Samples
@@ -117,6 +116,8 @@ def _band_powers(samples: Samples, start: int, end: int) -> NDArray[np.float64]:
     Shape:
         (end - start, BITS + 1)
     """
+    from scipy.fft import rfft  # takes longer to import than all else
+
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[start * STEP : (end - 1) * STEP + 1 : STEP]
     spectrum = rfft(frames * np.hanning(WINDOW + 1)[:-1].astype(np.float32), axis=1)
     edges = np.rint(np.geomspace(LOWEST, HIGHEST, BITS + 2) * WINDOW / SAMPLING_RATE).astype(int)

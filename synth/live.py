@@ -54,8 +54,8 @@ class Live:
         """
         self.plan, self.skipped, self.reader_count = plan, skipped, reader_count
         self.device = batch.device_of(device)
-        self.bank = NoiseBank.load(plan.noise, skipped).listen(reader_count, skipped)
         self.recordings = Recordings(noise_bytes)
+        self.bank = NoiseBank.load(plan.noise, skipped).listen(reader_count, skipped, self.recordings)
         self._next, self._epochs = 0, self._draw()
 
     def scenes(self, epoch: int) -> list[Scene]:

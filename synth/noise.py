@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbench import audio, jobs, manifest
+from speechbench import audio, manifest
 from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.manifest import Manifest, Skipped, usable
 from speechbench.progress import say, track
-from synth.recordings import RECORDINGS
+from synth.recordings import RECORDINGS, Recordings
 
 FADE = 0.02  # s, over which one piece of noise gives way to the next
 SHORTEST_NOISE = 0.1  # s; a recording must hold the fades at both ends
-SECONDS_WORTH_A_PROCESS = 3600.0  # of noise: it takes about as long to hear as a process to start
+SECONDS_WORTH_A_PROCESS = 3600.0  # of noise: reading it takes about as long as a process to start
 # Half a step of 16 bits: noise below it is the silence of a converter, and an offset without sound is silence too.
 SILENCE_DBFS = -96.0
 
@@ -85,20 +86,25 @@ class NoiseBank:
             raise SpeechbenchError(f"no noise recording can be used; the first: {next(iter(skipped.reasons.values()))}")
         return cls(recordings)
 
-    def listen(self, worker_count: int, skipped: Skipped) -> NoiseBank:
+    def listen(self, thread_count: int, skipped: Skipped, recordings: Recordings = RECORDINGS) -> NoiseBank:
         """Read all the audio once: leave out what is broken or silent, and digital silence at either end.
+
+        Threads do it, for nearly all of it is decoding, and what they decode stays decoded.
+
+        Args:
+            thread_count: How many.
+            skipped: Where recordings that cannot be used are noted.
+            recordings: What they are read with.
 
         Raises:
             SpeechbenchError: No recording can be used.
         """
-        # What is decoded in the process that renders later stays decoded for it.
-        listen = _listen if worker_count > 1 else partial(_listen, read=RECORDINGS.read)
-        worker_count = min(worker_count, 1 + int(self.seconds / SECONDS_WORTH_A_PROCESS))
-        heard = track(jobs.run(listen, self.recordings, worker_count), "listen to noise", len(self.recordings))
-        recordings = tuple(noise for _, noise in usable(heard, skipped))
-        if not recordings:
+        with ThreadPoolExecutor(thread_count) as pool:
+            heard = pool.map(partial(_listen, recordings), self.recordings)
+            sounding = tuple(noise for _, noise in usable(track(heard, "listen to noise", len(self.recordings)), skipped))
+        if not sounding:
             raise SpeechbenchError(f"no noise recording can be used; the first: {next(iter(skipped.reasons.values()))}")
-        return NoiseBank(recordings)
+        return NoiseBank(sounding)
 
     @property
     def seconds(self) -> float:
@@ -143,9 +149,9 @@ def _noise(utterance: manifest.Utterance, inspected: dict[Path, audio.AudioInfo 
     )
 
 
-def _listen(noise: Noise, read: Callable[[Path, float, float], Samples] = audio.read) -> tuple[str, Noise | AudioError]:
+def _listen(recordings: Recordings, noise: Noise) -> tuple[str, Noise | AudioError]:
     try:
-        samples = read(Path(noise.audio_filepath), noise.offset, noise.duration)
+        samples = recordings.read(Path(noise.audio_filepath), noise.offset, noise.duration)
     except AudioError as error:
         return noise.id, error
     if _is_silent(samples):

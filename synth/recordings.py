@@ -6,14 +6,33 @@ recording is kept or not, so that the order of the work changes no byte.
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
+
+import numpy as np
 
 from speechbench import audio
 from speechbench.audio import Samples
+from speechbench.errors import AudioError
 
-KEPT_BYTES = 256 * 2**20  # per process: 70 minutes at 16 kHz
+KEPT_BYTES = 256 * 2**20  # per process that decodes: 70 minutes at 16 kHz
+SAMPLE_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Where another process of this machine finds decoded recordings."""
+
+    place: Path  # of the memory, as the system shows it
+    name: str  # what the system calls it: no other memory has this name
+    samples: int  # of all recordings, one after the other; behind them stands what is whose
 
 
 @dataclass
@@ -26,7 +45,9 @@ class Recordings:
 
     room: int = KEPT_BYTES  # bytes that are left
     kept: dict[Path, tuple[Samples, int]] = field(default_factory=dict)  # samples and sampling rate of the file
-    lock: Lock = field(default_factory=Lock, repr=False)  # held while decoding, so that no two threads keep the same one
+    borrowed: str | None = None  # the name of what was last borrowed
+    lock: Lock = field(default_factory=Lock, repr=False)  # held while any of these changes
+    decoding: dict[Path, Lock] = field(default_factory=dict, repr=False)  # so that no two threads decode the same one
 
     def read(self, path: Path, offset: float, duration: float) -> Samples:
         """As `audio.read`; what is kept may be shared out as it is, so that no result can be written to.
@@ -46,19 +67,83 @@ class Recordings:
     def forget(self) -> None:
         """Give back all that is kept."""
         with self.lock:
-            self.room += sum(samples.nbytes for samples, _ in self.kept.values())
-            self.kept.clear()
+            self._forget()
+
+    @contextmanager
+    def lent(self) -> Iterator[Lent | None]:
+        """While open, other processes can `borrow` what is kept; None where there is nothing or the system is not Linux.
+
+        The memory lies in no folder: when this process ends, in whatever way, nothing is left to remove.
+        """
+        if not self.kept or not hasattr(os, "memfd_create"):
+            yield None
+            return
+        name = f"recordings-{secrets.token_hex(8)}"
+        with os.fdopen(os.memfd_create(name), "w+b") as memory:
+            with self.lock:
+                samples = self._move_to(memory)
+            yield Lent(Path(f"/proc/{os.getpid()}/fd/{memory.fileno()}"), f"/memfd:{name} (deleted)", samples)
+
+    def borrow(self, lent: Lent) -> None:
+        """Keep what another process lends instead of what was kept here.
+
+        Nothing changes where it is out of reach: on another machine, or where processes may not look at each other.
+        """
+        with self.lock, suppress(OSError):
+            # Elsewhere another process can have the number, and any file.
+            if lent.name != self.borrowed and lent.place.readlink() == Path(lent.name):
+                with lent.place.open("rb") as memory:
+                    self._forget()
+                    self._map(memory, lent.samples)
+                self.borrowed = lent.name
+
+    def _move_to(self, memory: BinaryIO) -> int:
+        """Move what is kept, one by one, so that it is never held twice; the number of samples."""
+        whose, start = {}, 0
+        while self.kept:
+            path, (samples, rate) = self.kept.popitem()
+            memory.write(samples.data)
+            whose[str(path)] = (start, samples.size, rate)
+            start += samples.size
+            self.room += samples.nbytes
+        memory.write(json.dumps(whose).encode())
+        memory.flush()
+        self._map(memory, start)
+        return start
+
+    def _map(self, memory: BinaryIO, samples: int) -> None:
+        memory.seek(samples * SAMPLE_BYTES)
+        whose = json.loads(memory.read())
+        whole = np.memmap(memory, np.float32, "r", shape=(samples,)).view(np.ndarray)
+        for path, (start, size, rate) in whose.items():
+            self.kept[Path(path)] = whole[start : start + size], rate
+        self.room -= whole.nbytes
+
+    def _forget(self) -> None:
+        self.room += sum(samples.nbytes for samples, _ in self.kept.values())
+        self.kept.clear()
 
     def _keep(self, path: Path) -> tuple[Samples, int] | None:
         header = audio.inspect(path)
-        if header.duration * header.sampling_rate * 4 > self.room:
+        size = round(header.duration * header.sampling_rate) * SAMPLE_BYTES
+        if size > self.room:
             return None
         with self.lock:
-            whole = self.kept.get(path)
-            if whole is None and header.duration * header.sampling_rate * 4 <= self.room:
-                self.kept[path] = whole = audio.decode(path)
-                whole[0].flags.writeable = False
-                self.room -= whole[0].nbytes
+            decoding = self.decoding.setdefault(path, Lock())
+        with decoding:
+            with self.lock:
+                if path in self.kept or size > self.room:
+                    return self.kept.get(path)
+                self.room -= size
+            try:
+                whole = audio.decode(path)
+            except AudioError:
+                with self.lock:
+                    self.room += size
+                raise
+            whole[0].flags.writeable = False
+            with self.lock:
+                self.kept[path] = whole
             return whole
 
 

@@ -70,6 +70,37 @@ def test_workers_use_one_thread_and_this_process_keeps_its_own(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in os.environ
 
 
+def imported(module):
+    return module in sys.modules
+
+
+def test_workers_last_for_several_stages_and_have_imported_before_the_first_item(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with jobs.workers(2, "wave") as run:
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert list(run(square, range(9), 2)) == [n * n for n in range(9)]
+        first, second = (set(run(process, range(20), 2)) for _ in range(2))
+        assert first | second and len(first | second) <= 2 and os.getpid() not in first | second
+        assert set(run(imported, ["wave"] * 4, 2)) == {True}
+        assert set(run(imported, ["chunk"] * 4, 2)) == {False}
+        assert set(map(tuple, run(threads, range(4), 2))) == {("1",) * len(jobs.THREAD_VARIABLES)}
+
+
+def test_a_stage_that_fails_or_is_left_leaves_the_workers_to_the_next():
+    with jobs.workers(2) as run:
+        with pytest.raises(ValueError, match="five is right out"):
+            list(run(picky, range(10), 2))
+        left = run(square, count(), 2)
+        assert next(left) == 0
+        left.close()
+        assert list(run(square, range(5), 2)) == [0, 1, 4, 9, 16]
+
+
+def test_one_worker_that_lasts_is_this_process():
+    with jobs.workers(1, "no.such.module") as run:
+        assert list(run(process, [0])) == [os.getpid()]
+
+
 def test_no_items_give_no_results():
     assert list(jobs.run(square, [], 1)) == list(jobs.run(square, [], 2)) == []
 

@@ -9,6 +9,7 @@ from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest, Skipped
 from synth.noise import NoiseBank
+from synth.recordings import Recordings
 
 
 def test_bank_knows_hours_and_sources_and_says_once_that_sources_are_missing(tmp_path, capsys):
@@ -31,6 +32,20 @@ def test_unreadable_and_silent_noise_is_skipped_by_name_and_padding_is_left_out(
     assert set(skipped.reasons) == {"noise-0-0", "noise-1-0"}
     assert "silent" in skipped.reasons["noise-1-0"]
     assert (bank.recordings[0].offset, bank.recordings[0].duration) == (0.5, 1.0)
+
+
+def test_four_threads_hear_what_one_hears_and_it_stays_decoded(tmp_path):
+    path = make_noise(tmp_path, sources=4, each=3, seconds=1.0)
+    (tmp_path / "noise" / "noise-1-1.flac").write_bytes(b"no audio")
+    padded = np.zeros(16000, np.float32)
+    padded[4000:] = 0.1
+    audio.write(tmp_path / "noise" / "noise-2-0.flac", padded)
+    heard = []
+    for threads in (1, 4):
+        skipped, recordings = Skipped(), Recordings()
+        heard.append((NoiseBank.load([path], skipped).listen(threads, skipped, recordings), list(skipped.reasons)))
+        assert len(recordings.kept) == 11
+    assert heard[0] == heard[1]
 
 
 def test_no_usable_noise_is_an_error(tmp_path):

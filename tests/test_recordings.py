@@ -1,12 +1,17 @@
+import multiprocessing
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from made_speech import RATE
 
-from speechbench import audio
+from speechbench import audio, jobs
 from speechbench.errors import AudioError
 from synth.recordings import Recordings
 
@@ -63,3 +68,96 @@ def test_threads_that_ask_at_once_decode_a_recording_once(path, monkeypatch):
         read = list(pool.map(lambda _: recordings.read(path, 0.5, 1.0), range(8)))
     assert all(np.array_equal(read[0], other) for other in read)
     assert len(decoded) == 1 and recordings.room == whole - recordings.kept[path][0].nbytes
+
+
+linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's own")
+
+
+@pytest.fixture
+def lender(tmp_path):
+    """Keeps recordings of three sampling rates."""
+    recordings = Recordings()
+    for n, rate in enumerate((8000, 16000, 44100)):
+        samples = np.random.default_rng(n).normal(0, 0.1, 2 * rate).clip(-1, 1)
+        soundfile.write(tmp_path / f"{n}.flac", samples, rate)
+        recordings.read(tmp_path / f"{n}.flac", 0.0, 1.0)
+    return recordings
+
+
+def read_borrowed(paths, lent):
+    """What a process reads of borrowed recordings, and whether it is another one."""
+    recordings = Recordings()
+    recordings.borrow(lent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audio, "decode", None)  # decoding would fail
+        return multiprocessing.parent_process() is not None, [recordings.read(path, 0.4, 0.3) for path in paths]
+
+
+@linux
+def test_another_process_reads_what_was_lent_and_decodes_nothing(lender):
+    paths = list(lender.kept)
+    with lender.lent() as lent:
+        for is_other, read in jobs.run(partial(read_borrowed, paths), [lent] * 4, 2):
+            assert is_other
+            assert all(np.array_equal(one, audio.read(path, 0.4, 0.3)) for path, one in zip(paths, read, strict=True))
+
+
+@linux
+def test_the_lender_holds_it_once_reads_on_and_lends_again(lender):
+    paths, room = list(lender.kept), lender.room
+    for _ in range(2):
+        with lender.lent() as lent:
+            assert lender.room == room and set(lender.kept) == set(paths)
+            with pytest.raises(ValueError, match="read-only"):
+                lender.kept[paths[0]][0][0] = 0.0
+        assert not Path(lent.place).is_symlink()  # closed
+        for path in paths:
+            assert np.array_equal(lender.read(path, 0.7, 0.5), audio.read(path, 0.7, 0.5))
+
+
+@linux
+def test_what_is_out_of_reach_changes_nothing(lender, tmp_path):
+    own = tmp_path / "own.flac"
+    audio.write(own, np.full(RATE, 0.1, np.float32))
+    recordings = Recordings()
+    recordings.read(own, 0.0, 0.5)
+    room = recordings.room
+    with lender.lent() as lent, (tmp_path / "other").open("w+b") as other:
+        stranger = Path(f"/proc/{os.getpid()}/fd/{other.fileno()}")  # as on a machine where another process has the number
+        for wrong in (replace(lent, place=stranger), replace(lent, place=tmp_path / "none"), replace(lent, name="/memfd:x")):
+            recordings.borrow(wrong)
+            assert (list(recordings.kept), recordings.room) == ([own], room)
+    recordings.borrow(lent)  # closed
+    assert (list(recordings.kept), recordings.room) == ([own], room)
+
+
+@linux
+def test_what_is_borrowed_takes_the_place_of_what_was_kept(lender, tmp_path):
+    own = tmp_path / "own.flac"
+    audio.write(own, np.full(RATE, 0.1, np.float32))
+    recordings = Recordings()
+    recordings.read(own, 0.0, 0.5)
+    with lender.lent() as lent:
+        recordings.borrow(lent)
+        recordings.borrow(lent)
+    assert set(recordings.kept) == set(lender.kept) and recordings.room == lender.room
+    assert np.array_equal(recordings.read(own, 0.2, 0.5), audio.read(own, 0.2, 0.5))
+
+
+def test_nothing_is_lent_where_nothing_is_kept_or_the_system_cannot(lender, monkeypatch):
+    with Recordings().lent() as lent:
+        assert lent is None
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with lender.lent() as lent:
+        assert lent is None
+    assert len(lender.kept) == 3
+
+
+def test_a_recording_that_cannot_be_decoded_takes_no_room(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+    recordings = Recordings()
+    room = recordings.room
+    for _ in range(2):
+        with pytest.raises(AudioError, match=r"noise\.flac"):
+            recordings.read(path, 0.0, 1.0)
+    assert recordings.room == room and not recordings.kept

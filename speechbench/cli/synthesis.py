@@ -79,7 +79,7 @@ def synth(
     if dry_run:
         found = build.preview(plan, strict)
     else:
-        with options.running(engine, address, jobs) as run:
+        with options.running(engine, address, jobs, "synth.chunk") as run:
             found = build.build(plan, out, jobs, resume, strict, overwrite, container, run)
     options.show(found, output_format, budget.lines(found), title=f"{out}" + (" (dry run)" if dry_run else ""))
     if output_format == "table":
@@ -127,7 +127,7 @@ def rebuild(folder: Path, ids: tuple[str, ...], jobs: int, engine: str, address:
     """
     from synth import rebuild as rebuilding
 
-    with options.running(engine, address, jobs) as run:
+    with options.running(engine, address, jobs, "synth.rebuild") as run:
         rows = rebuilding.rebuild(folder, ids, jobs, run)
     states = {state: sum(row["state"] == state for row in rows) for state in rebuilding.STATES}
     changed = [row for row in rows if row["state"] != "verified"]

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechbench import audio, manifest
+from speechbench import audio, jobs, manifest
 from speechbench.manifest import Manifest, Utterance
 from synth import build, recipe
 from synth.recordings import RECORDINGS
@@ -149,7 +149,8 @@ def speechbench(name: str, folder: Path, speech: str, out: Path, suffix: str, wo
     """The whole stage as `speechbench synth` does it: noise heard, scenes planned and counted, rendered, listed, hashed."""
     plan = build.Plan(manifest.read(folder / speech), [folder / "noise.jsonl"], recipe.load(name))
     shutil.rmtree(out)
-    build.build(plan, out, workers, container=suffix[1:])
+    with jobs.workers(workers, "synth.chunk") as run:
+        build.build(plan, out, workers, container=suffix[1:], run=run)
 
 
 LOOPS: dict[str, Callable[[Job], None]] = {
