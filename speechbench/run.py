@@ -112,7 +112,7 @@ class Run:
 
     def dev_looks(self) -> int:
         """How often something was chosen by its word errors on dev: epochs, decoding weights."""
-        return sum(any(key.startswith("dev_") and key.endswith("wer") for key in row) for row in self.metrics())
+        return sum(any(key.startswith("dev_") and key.endswith(("wer", "per")) for key in row) for row in self.metrics())
 
     def finish(self, **facts: Any) -> None:
         """Mark the run as finished."""

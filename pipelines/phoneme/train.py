@@ -1,4 +1,4 @@
-"""Training of the pipeline, in stages: flat start -> monophones -> triphones -> network.
+"""Training of the pipeline, in stages: flat start -> monophones -> triphones -> network; or one network trained by CTC.
 
 Each stage is a folder of the run, written whole: a training that was stopped goes on behind the last.
 """
@@ -18,22 +18,25 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.ctc.train import Item
 from pipelines.graph import Topology
 from pipelines.phoneme import corpus as corpora
-from pipelines.phoneme import network
+from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, retied
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.corpus import BANDS, Corpus, Frames
 from pipelines.phoneme.recognizer import (
+    CTC,
     NETWORK,
-    STATES,
     WEIGHTS,
     Acoustic,
     as_heard,
     candidates_of,
+    ctc_acoustic,
     energies,
     mixture_acoustic,
     network_acoustic,
+    phonemes_of,
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
@@ -58,7 +61,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         run: A new run, or one that was stopped.
         config: How.
         manifest: With texts.
-        dev: With texts; only the decoding weights are chosen on it.
+        dev: With texts; only the decoding weights are chosen on it, and the best epoch of a network trained by CTC.
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
 
     Raises:
@@ -71,17 +74,22 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     lexicon = prepare_words(run, config.language_model, texts, find, guess, only_units_of_texts=True)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
-    topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
+    topology = phonemes_of((SILENCE, *phonemes), config.acoustic)
     files.write_json(run.path / UNITS, list(topology.units))
 
     chosen = dev.sample(MOST_UTTERANCES, config.seed)
-    heard = list(extract(chosen, energies, skipped, "features of dev"))
+    bands = config.ctc.encoder.bands if config.acoustic == CTC else BANDS
+    heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
     speeds = config.network.speeds if config.acoustic == "network" else ()
-    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, STATES, speeds, skipped)
+    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, topology.states, speeds, skipped, bands)
     judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
-    _Training(run, config, corpus, lexicon, judge).to(config.acoustic, topology)
+    training = _Training(run, config, corpus, lexicon, judge)
+    if config.acoustic == CTC:
+        training.by_ctc(ctc.items(corpus, lexicon, topology, manifest.name, skipped), topology)
+    else:
+        training.to(config.acoustic, topology)
     shutil.rmtree(run.path / FEATURES)
 
 
@@ -104,7 +112,7 @@ class _Judge:
         for look in looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)
         best = min(look["dev_wer"] for look in looks)
-        say(f"{name}: {acoustic.topology.columns} states, WER of dev {100 * best:.2f} %")
+        say(f"{name}: {acoustic.topology.columns} columns, WER of dev {100 * best:.2f} %")
         if last:
             files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
 
@@ -130,6 +138,18 @@ class _Training:
         stage = self._gmm("triphone", triphone, sentences, lambda: np.concatenate(first))
         if last == "network":
             self._network(sentences, stage)
+
+    def by_ctc(self, items: list[Item], phonemes: Topology) -> None:
+        """Train the network that needs no stage before it."""
+        config, dev = self.config.ctc, self.judge.dev
+
+        def make(folder: Path, log: Log) -> None:
+            def report(row: dict[str, float]) -> None:
+                log({"stage": CTC, **row})
+
+            ctc.fit(folder, items, dev, self.lexicon, phonemes, config, self.config.seed, report)
+
+        self.judge(CTC, ctc_acoustic(self._once(CTC, make), phonemes, config))
 
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, self.corpus.spoken)
