@@ -22,6 +22,8 @@ from speechbench.progress import say, time_left
 from speechbench.score import Counts
 from speechbench.seeds import generator_of, seed_of
 
+Row = dict[str, float | None]  # the metrics of an epoch; a rate is None where dev has nothing to be right
+
 LOOK_EVERY = 5  # epochs between two looks at dev
 PRIOR_UTTERANCES = 200  # of train, over which the tokens' priors are averaged
 
@@ -71,7 +73,7 @@ class Training:
     rate: Literal["wer", "per"]  # of the errors that are counted
     count: Callable[[Network], Counts]  # the errors of the network's own text of dev
 
-    def fit(self, network: Network, items: Sequence[Item], log: Callable[[dict[str, float]], None]) -> None:
+    def fit(self, network: Network, items: Sequence[Item], log: Callable[[Row], None]) -> None:
         """Train in place, and leave the network as it was after the epoch with the fewest errors.
 
         Args:
@@ -91,11 +93,11 @@ class Training:
             torch.manual_seed(seed_of(self.seed, "epoch", epoch))
             network.train()
             losses = [self._step(network, [items[i] for i in batch], optimizer, schedule) for batch in batches]
-            row: dict[str, float] = {"epoch": epoch, "loss": sum(losses) / len(losses)}
+            row: Row = {"epoch": epoch, "loss": sum(losses) / len(losses)}
             told = ""
             if epoch % LOOK_EVERY == 0 or epoch == len(epochs):
                 counts = self.count(network)
-                row[f"dev_greedy_{self.rate}"] = counts.rate
+                row[f"dev_greedy_{self.rate}"] = counts.rate if counts.words else None
                 told = f", greedy {self.rate.upper()} of dev {100 * counts.rate:.1f} %"
                 if best is None or counts.errors <= best[0]:
                     best = counts.errors, {name: value.clone() for name, value in network.state_dict().items()}

@@ -119,7 +119,7 @@ def load(
         folder: To make.
         manifest: With texts.
         lexicon: Of the texts' words.
-        states: Per phoneme; each takes a frame, so that an utterance may be too short.
+        states: Per phoneme; each takes a frame. 0 for CTC, whose steps are counted where its tokens are known.
         speeds: Of further copies, 1.1 for a tenth faster (Ko et al. 2015).
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
         bands: Of the log-mel energies.

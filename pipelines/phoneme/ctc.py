@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.ctc.network import Network, greedy_tokens, score_all
-from pipelines.ctc.train import Item, Training, fitting, log_priors
+from pipelines.ctc.train import Item, Row, Training, fitting, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
 from pipelines.phoneme.corpus import Corpus, Frames
@@ -72,7 +71,7 @@ def fit(
     topology: Topology,
     config: CtcConfig,
     seed: int,
-    log: Callable[[dict[str, Any]], None],
+    log: Callable[[Row], None],
 ) -> None:
     """Train a network into a folder.
 

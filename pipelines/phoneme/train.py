@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.ctc.train import Item
+from pipelines.ctc.train import Item, Row
 from pipelines.graph import Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
@@ -144,7 +144,7 @@ class _Training:
         config, dev = self.config.ctc, self.judge.dev
 
         def make(folder: Path, log: Log) -> None:
-            def report(row: dict[str, float]) -> None:
+            def report(row: Row) -> None:
                 log({"stage": CTC, **row})
 
             ctc.fit(folder, items, dev, self.lexicon, phonemes, config, self.config.seed, report)
