@@ -89,7 +89,7 @@ def fit(
     spoken = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
 
     def errors(network: Network) -> Counts:
-        told = (heard(scores, topology) for scores in score_all(network, features))
+        told = (greedy_phonemes(scores, topology) for scores in score_all(network, features))
         return sum((count(align(*pair)) for pair in zip(spoken, told, strict=True)), Counts())
 
     torch.manual_seed(seed_of(seed, "ctc"))
@@ -98,7 +98,7 @@ def fit(
     save_file({**network.state_dict(), "log_priors": log_priors(network, items)}, folder / WEIGHTS)
 
 
-def heard(scores: Tensor, topology: Topology) -> list[str]:
+def greedy_phonemes(scores: Tensor, topology: Topology) -> list[str]:
     """The phonemes that the network tells without lexicon and language model, (T, V), separators left out."""
     units = (topology.units[token - 1] for token in greedy_tokens(scores))
     return [unit for unit in units if unit != topology.separator]

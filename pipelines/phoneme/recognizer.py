@@ -88,14 +88,14 @@ def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acousti
     return Acoustic(topology, lambda mel: ctc.score_all(network, [cmvn(mel)])[0], log_priors, config.encoder.bands, ctc.STEP)
 
 
-def phonemes_of(units: Sequence[str], acoustic: str) -> Topology:
+def topology_of(units: Sequence[str], acoustic: str) -> Topology:
     """The phonemes, silence first, as a stage has them before any tree."""
     return Topology(tuple(units), units[0], 0 if acoustic == CTC else STATES)
 
 
 def open_acoustic(run: Run, config: PipelineConfig) -> Acoustic:
     """Of a finished run."""
-    phonemes = phonemes_of(read_json(run.path / "units.json"), config.acoustic)
+    phonemes = topology_of(read_json(run.path / "units.json"), config.acoustic)
     if config.acoustic == CTC:
         return ctc_acoustic(run.path / CTC, phonemes, config.ctc)
     if config.acoustic == NETWORK:

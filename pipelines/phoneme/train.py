@@ -36,7 +36,7 @@ from pipelines.phoneme.recognizer import (
     energies,
     mixture_acoustic,
     network_acoustic,
-    phonemes_of,
+    topology_of,
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
@@ -74,7 +74,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     lexicon = prepare_words(run, config.language_model, texts, find, guess, only_units_of_texts=True)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
-    topology = phonemes_of((SILENCE, *phonemes), config.acoustic)
+    topology = topology_of((SILENCE, *phonemes), config.acoustic)
     files.write_json(run.path / UNITS, list(topology.units))
 
     chosen = dev.sample(MOST_UTTERANCES, config.seed)
