@@ -43,7 +43,7 @@ class Clock:
             words: On it.
             duration: Of the utterance in s; no time is past it.
         """
-        spans = list(units_on(columns, self.topology) if self.topology.states else spikes_on(columns, self.topology))
+        spans = list(spans_on(columns, self.topology))
         cuts = cut([unit for unit, _, _ in spans], words, self.lexicon, self.topology.separator)
 
         def timed(text: str, first: int, behind: int) -> Timed:
@@ -52,6 +52,11 @@ class Clock:
 
         said = [timed(word, spans[a][1], spans[b - 1][2]) for word, (a, b) in zip(words, cuts, strict=True)]
         return said, [timed(*span) for span in spans if span[0] != self.topology.separator]
+
+
+def spans_on(columns: NDArray[np.int64], topology: Topology) -> Iterator[Span]:
+    """The units on a path with their frames."""
+    return units_on(columns, topology) if topology.states else spikes_on(columns, topology)
 
 
 def spikes_on(path: Iterable[int], topology: Topology) -> Iterator[Span]:

@@ -111,8 +111,8 @@ class Run:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def dev_looks(self) -> int:
-        """How often something was chosen by its word errors on dev: epochs, decoding weights."""
-        return sum(any(key.startswith("dev_") and key.endswith("wer") for key in row) for row in self.metrics())
+        """How often something was chosen by its errors on dev: epochs, decoding weights."""
+        return sum(any(key.startswith("dev_") and key.endswith(("wer", "per")) for key in row) for row in self.metrics())
 
     def finish(self, **facts: Any) -> None:
         """Mark the run as finished."""

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pipelines.e2e.augment import augment
-from pipelines.e2e.config import AugmentConfig
+from pipelines.ctc.augment import augment
+from pipelines.ctc.config import AugmentConfig
 
 OFF = AugmentConfig(stretch=0.0, frequency_masks=0, time_masks=0)
 

@@ -89,6 +89,7 @@ def test_each_stage_is_logged_and_each_look_at_dev_counted(trained):
         assert len(likelihoods) == 2
         assert likelihoods[0] < likelihoods[1]
         assert sum("dev_wer" in row for row in rows if row["stage"] == stage) == 1
+        assert [row["per"] < 0.2 for row in rows if row["stage"] == stage and "per" in row] == [True]
     losses = [row["loss"] for row in rows if row["stage"] == "network" and "loss" in row]
     assert len(losses) == 4
     assert losses[-1] < losses[0]

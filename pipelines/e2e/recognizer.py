@@ -9,15 +9,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.batches import extract, pad
+from pipelines.batches import extract
+from pipelines.ctc.network import STEP, Network, greedy_tokens, score_all
 from pipelines.decoding import Decoder
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.network import Network
 from pipelines.graph import Topology
-from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import FRAME_SHIFT, cmvn, log_mel
+from speechbench.features import cmvn, log_mel
 from speechbench.files import read_json
 from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped
@@ -25,10 +24,7 @@ from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
 NETWORK = "network.safetensors"
-CANDIDATES = Candidates((0.7, 1.0, 0.5), (0.3, 0.0, 0.6), (0.0, -0.7, -1.4, 0.7))  # to try on dev
 SPACE = " "
-STEP = 4 * FRAME_SHIFT  # s, between two outputs of the network
-AT_ONCE = 16  # utterances per batch in decoding
 
 
 def front_end(bands: int) -> Callable[[Samples], Tensor]:
@@ -58,25 +54,13 @@ class Tokens:
         return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
 
     def text(self, numbers: Iterable[int]) -> str:
-        """The text of token numbers, blanks left out and spaces single."""
-        return SPACE.join("".join(self.units[n - 1] for n in numbers if n).split())
+        """The text of token numbers without blanks, spaces single."""
+        return SPACE.join("".join(self.units[n - 1] for n in numbers).split())
 
 
 def greedy(scores: Tensor, tokens: Tokens) -> str:
-    """The likeliest token of each step (T, V), repeats joined, blanks dropped."""
-    return tokens.text(torch.unique_consecutive(scores.argmax(-1)).tolist())
-
-
-@torch.inference_mode()
-def score_all(network: Network, features: Sequence[Tensor]) -> list[Tensor]:
-    """Log-probabilities (T / 4, V) of each utterance's features (T, F); the batching changes no result."""
-    network.eval()
-    results: list[Tensor] = []
-    for first in range(0, len(features), AT_ONCE):
-        batch, lengths = pad(features[first : first + AT_ONCE])
-        scores, steps = network(batch, lengths)
-        results += [s[:n] for s, n in zip(scores, steps.tolist(), strict=True)]
-    return results
+    """The text of the likeliest tokens, (T, V)."""
+    return tokens.text(greedy_tokens(scores))
 
 
 class E2eRecognizer:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 from speechbench.lexicon import Stress
@@ -66,11 +67,21 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class CtcConfig:
+    """The network that tells phonemes without an alignment, with what end to end has for characters."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """`train --mode pipeline`."""
 
     seed: int = 0
-    acoustic: Literal["monophone", "triphone", "network"] = "network"  # the last stage that is trained, which decodes
+    # The last stage that is trained, which decodes; "ctc" is a network that needs no stage before it.
+    acoustic: Literal["monophone", "triphone", "network", "ctc"] = "network"
     lexicon: Path | None = None  # pronunciations that go before cmudict's
     guess_pronunciations: bool = True  # of words in neither; each is reported
     stress: Stress = "fold"  # "keep": a vowel with stress, less stress, or none is three phonemes
@@ -78,6 +89,7 @@ class PipelineConfig:
     gmm: GmmConfig = field(default_factory=GmmConfig)
     tree: TreeConfig = field(default_factory=TreeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    ctc: CtcConfig = field(default_factory=CtcConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 
-BANDS = 40  # of the log-mel energies, from which all features are made
+BANDS = 40  # of the log-mel energies, from which all features are made but those of the network trained by CTC
 INDEX, SKIPPED, HEARD, PLAIN = "utterances.json", "skipped.json", "heard.f32", "plain.f32"
 
 
@@ -88,7 +88,8 @@ def write_frames(path: Path, utterances: Iterable[Tensor]) -> Frames:
 class Corpus:
     """Utterances that can be trained on, with their log-mel energies as they sound and, for synthesised ones, without noise."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bands: int) -> None:
+        self.bands = bands
         self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
         self.heard = self._open(folder / HEARD, 0)
         self.plain = self._open(folder / PLAIN, 0) if (folder / PLAIN).exists() else self.heard
@@ -96,23 +97,32 @@ class Corpus:
         self.at_speeds = [self._open(folder / _at_speed(place), place) for place in range(1, speeds)]
 
     def _open(self, path: Path, place: int) -> Frames:
-        return Frames(path, [one.frames[place] for one in self.spoken], BANDS)
+        return Frames(path, [one.frames[place] for one in self.spoken], self.bands)
 
 
 def _at_speed(place: int) -> str:
     return f"heard-{place}.f32"
 
 
-def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> Corpus:
+def load(
+    folder: Path,
+    manifest: Manifest,
+    lexicon: Lexicon,
+    states: int,
+    speeds: Sequence[float],
+    skipped: Skipped,
+    bands: int = BANDS,
+) -> Corpus:
     """The corpus of a training manifest, from its audio or, where it was made before, from its folder.
 
     Args:
         folder: To make.
         manifest: With texts.
         lexicon: Of the texts' words.
-        states: Per phoneme; each takes a frame.
+        states: Per phoneme; each takes a frame. 0 for CTC, whose steps are counted where its tokens are known.
         speeds: Of further copies, 1.1 for a tenth faster (Ko et al. 2015).
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
+        bands: Of the log-mel energies.
 
     Raises:
         SpeechbenchError: No utterance is left; an utterance and its clean twin differ in length.
@@ -123,14 +133,22 @@ def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds
     else:
         with files.writing_folder(folder) as aside:
             before = set(skipped.reasons)
-            _write(aside, manifest, lexicon, states, speeds, skipped)
+            _write(aside, manifest, lexicon, states, speeds, skipped, bands)
             files.write_json(aside / SKIPPED, {key: why for key, why in skipped.reasons.items() if key not in before})
-    return Corpus(folder)
+    return Corpus(folder, bands)
 
 
-def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> None:
+def _write(
+    folder: Path,
+    manifest: Manifest,
+    lexicon: Lexicon,
+    states: int,
+    speeds: Sequence[float],
+    skipped: Skipped,
+    bands: int,
+) -> None:
     def both(samples: Samples) -> tuple[Samples, Tensor]:
-        return samples, log_mel(samples, BANDS)
+        return samples, log_mel(samples, bands)
 
     spoken: list[Spoken] = []
     names = [HEARD, PLAIN, *(_at_speed(place) for place in range(1, len(speeds) + 1))]
@@ -142,13 +160,13 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
             twin = clean_twin(utterance, manifest)
-            plain = heard if twin is None else log_mel(twin, BANDS)
+            plain = heard if twin is None else log_mel(twin, bands)
             if len(plain) != len(heard):
                 raise SpeechbenchError(
                     f"{utterance.id}: {len(heard)} frames, but its clean twin has {len(plain)}; synthesise it again"
                 )
             twins = twins or twin is not None
-            copies = [log_mel(at_speed(samples, speed), BANDS) for speed in speeds]
+            copies = [log_mel(at_speed(samples, speed), bands) for speed in speeds]
             for stream, values in zip(streams, [heard, plain, *copies], strict=True):
                 stream.write(values.numpy().tobytes())
             spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, [len(heard), *map(len, copies)]))

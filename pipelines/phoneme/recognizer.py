@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.ctc import network as ctc
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
-from pipelines.phoneme.config import GmmConfig, PipelineConfig
+from pipelines.phoneme.config import CtcConfig, GmmConfig, PipelineConfig
 from pipelines.phoneme.corpus import BANDS
 from pipelines.phoneme.network import TimeDelayNetwork
 from pipelines.phoneme.stages import TREE, Stage, features_of
@@ -21,37 +23,39 @@ from pipelines.tree import Tree
 from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import FRAME_SHIFT, log_mel
+from speechbench.features import FRAME_SHIFT, cmvn, log_mel
 from speechbench.files import read_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
-NETWORK, WEIGHTS = "network", "network.safetensors"
-STATES = 3  # per phoneme
+NETWORK, CTC, WEIGHTS = "network", "ctc", "network.safetensors"
+STATES = 3  # per phoneme of an HMM
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
 WORD_COSTS = (0.0, -0.7, -1.4, 0.7)
 CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (1.0, 0.6), WORD_COSTS)
 MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035, 0.1), (0.0,), WORD_COSTS)
 
 
-def energies(samples: Samples) -> Tensor:
-    """What all acoustic models start from: log-mel energies, (N,) -> (T, 40)."""
-    return log_mel(samples, BANDS)
+def energies(samples: Samples, bands: int = BANDS) -> Tensor:
+    """What all acoustic models start from: log-mel energies, (N,) -> (T, F)."""
+    return log_mel(samples, bands)
 
 
 def candidates_of(acoustic: str) -> Candidates:
     """The decoding weights to try for a stage."""
-    return CANDIDATES if acoustic == NETWORK else MIXTURE_CANDIDATES
+    return {NETWORK: CANDIDATES, CTC: ctc.CANDIDATES}.get(acoustic, MIXTURE_CANDIDATES)
 
 
 @dataclass(frozen=True)
 class Acoustic:
-    """An acoustic model: log-mel energies (T, 40) to scores (T, S) of the topology's columns, and their log priors (S,)."""
+    """An acoustic model: log-mel energies (T, F) to scores (T', S) of the topology's columns, and their log priors (S,)."""
 
     topology: Topology
     score: Callable[[Tensor], Tensor]
     log_priors: Tensor
+    bands: int = BANDS  # F
+    frame_shift: float = FRAME_SHIFT  # s, between two rows of scores
 
 
 def as_heard(stage: str) -> str:
@@ -76,13 +80,28 @@ def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -
     return Acoustic(topology, lambda mel: network.log_posteriors(make(mel)), log_priors)
 
 
+def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acoustic:
+    """Of the network in a folder that was trained by CTC."""
+    state = load_file(folder / WEIGHTS)
+    log_priors = state.pop("log_priors")
+    network = ctc.Network(topology.columns, config.encoder)
+    network.load_state_dict(state)
+    return Acoustic(topology, lambda mel: ctc.score_all(network, [cmvn(mel)])[0], log_priors, config.encoder.bands, ctc.STEP)
+
+
+def topology_of(units: Sequence[str], acoustic: str) -> Topology:
+    """The phonemes, silence first, as a stage has them before any tree."""
+    return Topology(tuple(units), units[0], 0 if acoustic == CTC else STATES)
+
+
 def open_acoustic(run: Run, config: PipelineConfig) -> Acoustic:
     """Of a finished run."""
-    units = tuple(read_json(run.path / "units.json"))
-    phonemes = Topology(units, units[0], STATES)
+    phonemes = topology_of(read_json(run.path / "units.json"), config.acoustic)
+    if config.acoustic == CTC:
+        return ctc_acoustic(run.path / CTC, phonemes, config.ctc)
     if config.acoustic == NETWORK:
         folder = run.path / NETWORK
-        return network_acoustic(folder, phonemes.tied(Tree.read(folder / TREE, units)), config)
+        return network_acoustic(folder, phonemes.tied(Tree.read(folder / TREE, phonemes.units)), config)
     heard = run.path / as_heard(config.acoustic)
     return mixture_acoustic(Stage.read(heard if heard.exists() else run.path / config.acoustic, phonemes), config.gmm)
 
@@ -95,9 +114,10 @@ class PipelineRecognizer:
         self.config = build(PipelineConfig, config, str(run.path / "config.json"))
         self.acoustic = open_acoustic(run, self.config)
         self.topology = self.acoustic.topology
-        self.decoder = Decoder(run.path, self.topology, FRAME_SHIFT, self.acoustic.log_priors.numpy())
+        self.decoder = Decoder(run.path, self.topology, self.acoustic.frame_shift, self.acoustic.log_priors.numpy())
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """The best words for each utterance, with their phonemes, and what else is asked for."""
-        for utterance, mel in extract(manifest, energies, skipped, f"decode {manifest.name}"):
+        front_end = partial(energies, bands=self.acoustic.bands)
+        for utterance, mel in extract(manifest, front_end, skipped, f"decode {manifest.name}"):
             yield self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)

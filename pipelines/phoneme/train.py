@@ -1,4 +1,4 @@
-"""Training of the pipeline, in stages: flat start -> monophones -> triphones -> network.
+"""Training of the pipeline, in stages: flat start -> monophones -> triphones -> network; or one network trained by CTC.
 
 Each stage is a folder of the run, written whole: a training that was stopped goes on behind the last.
 """
@@ -19,24 +19,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.graph import Aligner, Graph, Topology, units_on
+from pipelines.ctc.train import Item, Row
+from pipelines.graph import BestPath, Graph, Topology
+from pipelines.oracles import Oracles
 from pipelines.phoneme import corpus as corpora
-from pipelines.phoneme import network
-from pipelines.phoneme.align import Alignment, Sentences, align_one, flat_start, retied
+from pipelines.phoneme import ctc, network
+from pipelines.phoneme.align import Alignment, Sentences, flat_start, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.corpus import Corpus, Frames, shortest
+from pipelines.phoneme.corpus import BANDS, Corpus, Frames
 from pipelines.phoneme.recognizer import (
+    CTC,
     NETWORK,
-    STATES,
     WEIGHTS,
     Acoustic,
     as_heard,
     candidates_of,
+    ctc_acoustic,
     energies,
     mixture_acoustic,
     network_acoustic,
+    topology_of,
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
+from pipelines.times import spans_on
 from pipelines.tuning import MOST_UTTERANCES, search, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench import files, g2p, voices
@@ -60,7 +65,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         run: A new run, or one that was stopped.
         config: How.
         manifest: With texts.
-        dev: With texts; only the decoding weights are chosen on it.
+        dev: With texts; only the decoding weights are chosen on it, and the best epoch of a network trained by CTC.
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
 
     Raises:
@@ -73,17 +78,22 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     lexicon = prepare_words(run, config.language_model, texts, find, guess, only_units_of_texts=True)
     report_language_model(run, dev)
     phonemes = sorted({phoneme for variants in lexicon.values() for p in variants for phoneme in p} - {SILENCE})
-    topology = Topology((SILENCE, *phonemes), SILENCE, STATES)
+    topology = topology_of((SILENCE, *phonemes), config.acoustic)
     files.write_json(run.path / UNITS, list(topology.units))
 
     chosen = dev.sample(MOST_UTTERANCES, config.seed)
-    heard = list(extract(chosen, energies, skipped, "features of dev"))
+    bands = config.ctc.encoder.bands if config.acoustic == CTC else BANDS
+    heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
     speeds = config.network.speeds if config.acoustic == "network" else ()
-    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, STATES, speeds, skipped)
+    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, topology.states, speeds, skipped, bands)
     judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
-    _Training(run, config, corpus, lexicon, judge).to(config.acoustic, topology)
+    training = _Training(run, config, corpus, lexicon, judge)
+    if config.acoustic == CTC:
+        training.by_ctc(ctc.items(corpus, lexicon, topology, manifest.name, skipped), topology)
+    else:
+        training.to(config.acoustic, topology)
     shutil.rmtree(run.path / FEATURES)
 
 
@@ -107,25 +117,25 @@ class _Judge:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)
         weighted = [(words, weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
         phonemes = self._phoneme_errors(acoustic.topology, graph.with_word_cost(weights.word_cost), weighted)
-        self.run.log(stage=name, dev_per=phonemes.rate, dev_phoneme_errors=phonemes.errors, dev_phonemes=phonemes.words)
+        self.run.log(stage=name, per=phonemes.rate, phoneme_errors=phonemes.errors, phonemes=phonemes.words)
         wer = min(look["dev_wer"] for look in looks)
-        say(f"{name}: {acoustic.topology.columns} states; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
+        say(f"{name}: {acoustic.topology.columns} columns; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
         if last:
             files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
 
     def _phoneme_errors(self, topology: Topology, graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]]) -> Counts:
         """Errors of the phonemes that are heard, against those on the best path of the right words."""
-        aligner = Aligner(topology, self.lexicon)
+        oracles = Oracles(graph, topology, self.lexicon, 0.0)
 
-        def phonemes(columns: Alignment) -> list[str]:
-            return [unit for unit, _, _ in units_on(columns, topology) if unit != topology.separator]
+        def phonemes(path: BestPath) -> list[str]:
+            return [unit for unit, _, _ in spans_on(path.columns, topology) if unit != topology.separator]
 
         total = Counts()
         for words, scores in dev:
-            if all(word in self.lexicon for word in words) and len(scores) >= shortest(words, self.lexicon, topology.states):
+            right = oracles.align(words, scores)
+            if right is not None:  # its words are known, and fit
                 path = search(graph, scores, self.config.beam)
-                right = align_one(aligner.graph(words), scores)
-                total += count(align(phonemes(right), phonemes(path.columns) if path else []))
+                total += count(align(phonemes(right), phonemes(path) if path else []))
         return total
 
 
@@ -150,6 +160,18 @@ class _Training:
         stage = self._gmm("triphone", triphone, sentences, lambda: np.concatenate(first))
         if last == "network":
             self._network(sentences, stage)
+
+    def by_ctc(self, items: list[Item], phonemes: Topology) -> None:
+        """Train the network that needs no stage before it."""
+        config, dev = self.config.ctc, self.judge.dev
+
+        def make(folder: Path, log: Log) -> None:
+            def report(row: Row) -> None:
+                log({"stage": CTC, **row})
+
+            ctc.fit(folder, items, dev, self.lexicon, phonemes, config, self.config.seed, report)
+
+        self.judge(CTC, ctc_acoustic(self._once(CTC, make), phonemes, config))
 
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, self.corpus.spoken)

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.e2e.config import EncoderConfig
-from pipelines.e2e.network import Bidirectional, MaskedBatchNorm, Network, steps_of
+from pipelines.ctc.config import EncoderConfig
+from pipelines.ctc.network import Bidirectional, MaskedBatchNorm, Network, steps_of
 
 SMALL = EncoderConfig(bands=6, channels=8, recurrent=5, layers=2, dropout=0.0)
 TOKENS = 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipelines.e2e.config import AugmentConfig
+from pipelines.ctc.config import AugmentConfig
 from speechbench.torch_audio import torchaudio
 
 

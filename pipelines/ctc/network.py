@@ -1,4 +1,4 @@
-"""From log-mel features to characters: two strided convolutions with batch norm, bidirectional LSTMs, CTC.
+"""From log-mel features to characters or phonemes: two strided convolutions with batch norm, bidirectional LSTMs, CTC.
 
 B utterances, T frames, F features, V tokens (the blank is token 0). Source: Amodei et al. 2016 (Deep Speech 2); Graves et al.
 2006 (CTC). LSTMs where Deep Speech 2 has GRUs: on a CPU they run through oneDNN, twice as fast.
@@ -7,13 +7,20 @@ B utterances, T frames, F features, V tokens (the blank is token 0). Source: Amo
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.e2e.config import EncoderConfig
+from pipelines.batches import pad
+from pipelines.ctc.config import EncoderConfig
+from pipelines.tuning import Candidates
+from speechbench.features import FRAME_SHIFT
 
 KERNEL = 5
+STEP = 4 * FRAME_SHIFT  # s, between two outputs
+AT_ONCE = 16  # utterances per batch outside training
+CANDIDATES = Candidates((0.7, 1.0, 0.5), (0.3, 0.0, 0.6), (0.0, -0.7, -1.4, 0.7))  # decoding weights to try on dev
 
 
 def steps_of(lengths: Tensor) -> Tensor:
@@ -81,3 +88,20 @@ class Network(nn.Module):
         for recurrent, norm in zip(self.recurrent, self.recurrent_norms, strict=True):
             values = self.dropout(norm(recurrent(values, lengths), mask))
         return torch.log_softmax(self.output(values), dim=-1), lengths
+
+
+@torch.inference_mode()
+def score_all(network: Network, features: Sequence[Tensor]) -> list[Tensor]:
+    """Log-probabilities (T / 4, V) of each utterance's features (T, F); the batching changes no result."""
+    network.eval()
+    results: list[Tensor] = []
+    for first in range(0, len(features), AT_ONCE):
+        batch, lengths = pad(features[first : first + AT_ONCE])
+        scores, steps = network(batch, lengths)
+        results += [s[:n] for s, n in zip(scores, steps.tolist(), strict=True)]
+    return results
+
+
+def greedy_tokens(scores: Tensor) -> list[int]:
+    """The likeliest token of each step (T, V), repeats joined, blanks dropped."""
+    return [token for token in torch.unique_consecutive(scores.argmax(-1)).tolist() if token]

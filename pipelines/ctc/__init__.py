@@ -1,0 +1,1 @@
+"""A network from audio to tokens, trained by CTC: characters end to end, phonemes in the pipeline."""

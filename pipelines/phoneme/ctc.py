@@ -1,0 +1,104 @@
+"""Partial end to end: a network from log-mel energies to phonemes, trained by CTC without alignment or states.
+
+A sentence's tokens are the first pronunciation of each word, with the separator, silence, between words, as end to end has
+the space. Source: Graves et al. 2006; Miao et al. 2015 (phonemes by CTC, then lexicon and language model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipelines.ctc.network import Network, greedy_tokens, score_all
+from pipelines.ctc.train import Item, Row, Training, fitting, log_priors
+from pipelines.graph import Topology
+from pipelines.phoneme.config import CtcConfig
+from pipelines.phoneme.corpus import Corpus, Frames
+from pipelines.phoneme.recognizer import WEIGHTS
+from speechbench.features import cmvn
+from speechbench.lexicon import Lexicon
+from speechbench.manifest import Skipped
+from speechbench.score import Counts, align, count
+from speechbench.seeds import seed_of
+
+
+def phonemes_of(words: Sequence[str], lexicon: Lexicon, separator: str) -> list[str]:
+    """The first pronunciation of each word that the lexicon knows, with the separator between them."""
+    units: list[str] = []
+    for word in words:
+        if word in lexicon:
+            units += [*([separator] if units else []), *lexicon[word][0]]
+    return units
+
+
+def items(corpus: Corpus, lexicon: Lexicon, topology: Topology, name: str, skipped: Skipped) -> list[Item]:
+    """A corpus as the training by CTC wants it; its features stay in their file until they are needed.
+
+    Args:
+        corpus: As it sounds; the network has to hear through noise.
+        lexicon: Of its words.
+        topology: CTC over the phonemes.
+        name: Of the corpus.
+        skipped: Takes the utterances with more tokens than steps.
+
+    Raises:
+        SpeechbenchError: None is left.
+    """
+    numbers = {unit: number for number, unit in enumerate(topology.units, start=1)}  # 0 is the blank
+    found = []
+    for place, one in enumerate(corpus.spoken):
+        units = phonemes_of(one.words, lexicon, topology.separator)
+        tokens = torch.tensor([numbers[unit] for unit in units], dtype=torch.long)
+        read = partial(_features, corpus.heard, place)
+        found.append(Item(one.id, " ".join(one.words), one.frames[0], read, tokens))
+    return fitting(found, name, skipped)
+
+
+def _features(frames: Frames, place: int) -> Tensor:
+    return cmvn(frames[place])
+
+
+def fit(
+    folder: Path,
+    items: Sequence[Item],
+    dev: Sequence[tuple[list[str], Tensor]],
+    lexicon: Lexicon,
+    topology: Topology,
+    config: CtcConfig,
+    seed: int,
+    log: Callable[[Row], None],
+) -> None:
+    """Train a network into a folder.
+
+    Args:
+        folder: Of the stage.
+        items: To train on.
+        dev: Words and log-mel energies (T, F); the best epoch by greedy PER is chosen on it.
+        lexicon: Of the words. What it lacks has no phonemes to be right: its sounds are insertions, in every epoch.
+        topology: CTC over the phonemes.
+        config: How.
+        seed: Of the training.
+        log: Takes a row of metrics after each epoch.
+    """
+    features = [cmvn(mel) for _, mel in dev]
+    spoken = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
+
+    def errors(network: Network) -> Counts:
+        told = (greedy_phonemes(scores, topology) for scores in score_all(network, features))
+        return sum((count(align(*pair)) for pair in zip(spoken, told, strict=True)), Counts())
+
+    torch.manual_seed(seed_of(seed, "ctc"))
+    network = Network(topology.columns, config.encoder)
+    Training(config.training, config.augment, seed, "per", errors).fit(network, items, log)
+    save_file({**network.state_dict(), "log_priors": log_priors(network, items)}, folder / WEIGHTS)
+
+
+def greedy_phonemes(scores: Tensor, topology: Topology) -> list[str]:
+    """The phonemes that the network tells without lexicon and language model, (T, V), separators left out."""
+    units = (topology.units[token - 1] for token in greedy_tokens(scores))
+    return [unit for unit in units if unit != topology.separator]
