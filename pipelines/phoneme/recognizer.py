@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.boundaries import refine
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
 from pipelines.phoneme.config import GmmConfig, NetworkConfig, PipelineConfig
@@ -98,5 +99,9 @@ class PipelineRecognizer:
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """The best words for each utterance, with their phonemes, and what else is asked for."""
-        for utterance, mel in extract(manifest, energies, skipped, f"decode {manifest.name}"):
-            yield self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)
+
+        def both(samples: Samples) -> tuple[Samples, Tensor]:
+            return samples, energies(samples)
+
+        for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
+            yield refine(self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request), samples)
