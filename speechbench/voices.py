@@ -23,6 +23,10 @@ INSTALL = "pip install 'speechbench[voices]'"
 
 Times = list[tuple[float, float, str]]  # start in s, end in s, word or phoneme
 
+STOPS = "pbtdkg?"  # how the mnemonics of stops and affricates begin
+ECHO_DB = -35.0  # under the line's peak: what is left of a pause where a voice has an echo; others are wholly silent
+PAUSE_STEP, SHORTEST_PAUSE = 0.002, 0.006  # s
+
 
 class Line(NamedTuple):
     """What to speak and how."""
@@ -93,15 +97,37 @@ def call(function: str, *arguments: Any) -> Any:
 
 
 def _speech(line: Line, pcm: bytes, events: list[tuple[int, int, str]], sampling_rate: int) -> Speech:
+    """The times. espeak-ng tells when a phoneme begins to sound, and may pause before: a stop's pause is its closure, which
+    belongs to the stop; any other pause is no one's.
+    """
     samples = np.frombuffer(pcm, dtype=np.int16).astype(np.float32) / 32768.0
-    starts = [sample for _, sample, _ in events]
-    ends = [*starts[1:], samples.size]
+    names = [name.lstrip("',%=") for _, _, name in events]
+    onsets = [sample for _, sample, _ in events]
+    ends = _pause_starts(samples, onsets, round(PAUSE_STEP * sampling_rate))
+    starts = [
+        pause if name.startswith(tuple(STOPS)) and not before.startswith("_") else onset
+        for before, name, onset, pause in zip(["_", *names], names, onsets, ends, strict=False)
+    ]
     spoken = [
-        (at, s / sampling_rate, e / sampling_rate, name.lstrip("',%=")) for (at, s, name), e in zip(events, ends, strict=True)
+        (at, start / sampling_rate, end / sampling_rate, name)
+        for (at, _, _), name, start, end in zip(events, names, starts, [*ends[1:], samples.size], strict=True)
     ]
     spoken = [phoneme for phoneme in spoken if phoneme[2] > phoneme[1] and not phoneme[3].startswith("_")]
     times = [(round(start, 4), round(end, 4), name) for _, start, end, name in spoken]
     return Speech(samples, sampling_rate, _words(line.text, spoken), times)
+
+
+def _pause_starts(samples: Samples, onsets: Sequence[int], step: int) -> list[int]:
+    """Where the pause before each onset begins, at the onset where there is none; of the phoneme before something is left."""
+    is_silent = any(not samples[onset - step : onset].any() for onset in onsets[1:] if onset >= step)
+    limit = 0.0 if is_silent else 10.0 ** (ECHO_DB / 20.0) * float(np.abs(samples).max(initial=0.0))
+    starts = []
+    for before, onset in zip([*onsets[:1], *onsets], onsets, strict=False):
+        start = onset
+        while start - 2 * step >= before and np.sqrt(np.mean(samples[start - step : start] ** 2)) <= limit:
+            start -= step
+        starts.append(start if onset - start >= SHORTEST_PAUSE / PAUSE_STEP * step else onset)
+    return starts
 
 
 def _words(text: str, spoken: list[tuple[int, float, float, str]]) -> Times:

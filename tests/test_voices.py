@@ -64,3 +64,21 @@ def test_without_espeak_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SpeechbenchError, match=r"pip install 'speechbench\[voices\]'"):
         voices.require()
+
+
+def test_the_closure_belongs_to_the_stop():
+    """espeak-ng is silent before the burst, and calls only what is heard the stop."""
+    speech = voices.speak([LINE._replace(text="a packet", voice="en-us+f1")])[0]
+    (_, end, _), (start, _, stop), *_ = speech.phonemes
+    assert stop == "p" and end == start
+    edge, closure = round(start * speech.sampling_rate), round(0.03 * speech.sampling_rate)
+    assert not speech.samples[edge + 10 : edge + closure].any()
+    assert np.abs(speech.samples[edge - closure : edge]).max() > 0.01
+
+
+def test_a_pause_before_another_sound_is_no_ones():
+    speech = voices.speak([LINE._replace(text="pack some more", voice="en-us+f1")])[0]
+    (stop, pause), (sound, _, following) = [one[:2] for one in speech.phonemes][2], speech.phonemes[3]
+    assert following == "s" and stop < pause < sound
+    silent = speech.samples[round(pause * speech.sampling_rate) + 10 : round(sound * speech.sampling_rate) - 10]
+    assert silent.size > 100 and not silent.any()

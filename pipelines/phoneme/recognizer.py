@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.boundaries import refine
 from pipelines.ctc import network as ctc
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
@@ -118,6 +118,11 @@ class PipelineRecognizer:
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """The best words for each utterance, with their phonemes, and what else is asked for."""
-        front_end = partial(energies, bands=self.acoustic.bands)
-        for utterance, mel in extract(manifest, front_end, skipped, f"decode {manifest.name}"):
-            yield self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)
+
+        def both(samples: Samples) -> tuple[Samples, Tensor]:
+            return samples, energies(samples, self.acoustic.bands)
+
+        for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
+            heard = self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)
+            # A spike of CTC is not where its sound begins or ends.
+            yield refine(heard, samples) if self.topology.states else heard
