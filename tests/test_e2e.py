@@ -12,7 +12,7 @@ from toy_language import SMALL, WORDS, make_corpus, run, speak, train
 
 from pipelines.ctc.network import CANDIDATES, Network, score_all
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.recognizer import Tokens, front_end, greedy
+from pipelines.e2e.tokens import Tokens, front_end, greedy
 from pipelines.modes import open_recognizer
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
