@@ -18,7 +18,7 @@ from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import read_lexicon, spell
 from speechbench.manifest import Manifest, Skipped
-from speechbench.recognizer import read_hypotheses
+from speechbench.recognizer import Request, read_hypotheses
 from speechbench.run import Run
 from speechbench.score import score
 
@@ -226,3 +226,27 @@ def test_a_run_can_start_from_another(trained, sets, tmp_path):
     with pytest.raises(SpeechbenchError, match=r"its alphabet differs .* in 'c', 'q', 't', 'u'"):
         run(*odd, "--init-from", trained, "--out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def wer_greedy(run, data):
+    heard = open_recognizer(run).transcribe(manifest.read(data), Skipped(), Request(greedy=True))
+    return score(texts_of(data), {hypothesis.id: hypothesis.text for hypothesis in heard}).total.rate
+
+
+HEART = ("training.epochs=60", "training.batch_seconds=4.0", "augment.stretch=0.0", "augment.time_masks=0")
+
+
+@pytest.mark.slow
+def test_twenty_utterances_are_learnt_by_heart(tmp_path):
+    data = make_corpus(tmp_path, "train", 20, "characters")
+    made = train("e2e", data, data, tmp_path / "run", *HEART)
+    assert wer_greedy(Run.open(made), data) == 0
+
+
+@pytest.mark.slow
+def test_with_texts_of_other_utterances_nothing_is_learnt_of_new_ones(sets, tmp_path):
+    """What is right on dev after such a training would come from somewhere else than the sounds."""
+    texts = list(texts_of(sets[0]).values())
+    moved = rewrite(sets[0], tmp_path / "train.jsonl", lambda n, row: replace(row, text=texts[(n + 7) % len(texts)]))
+    made = train("e2e", moved, sets[1], tmp_path / "run", "training.epochs=20")
+    assert wer_greedy(Run.open(made), sets[1]) > 0.8

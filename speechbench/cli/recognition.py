@@ -86,9 +86,17 @@ def train(
     type=click.Choice(["phonemes", "words", "language-model", "search"]),
     help="Make one part perfect with the reference's help.",
 )
+@click.option("--greedy", is_flag=True, help="The network's own text alone, without lexicon and language model (e2e).")
 @options.overwrite
 def decode(
-    run_path: Path, data_path: Path, out: Path, nbest: int | None, beam: float | None, oracle: str | None, overwrite: bool
+    run_path: Path,
+    data_path: Path,
+    out: Path,
+    nbest: int | None,
+    beam: float | None,
+    oracle: str | None,
+    greedy: bool,
+    overwrite: bool,
 ) -> None:
     """Transcribe a manifest with a trained recogniser.
 
@@ -106,11 +114,15 @@ def decode(
 
     if oracle and nbest:
         raise click.UsageError("--nbest is for what was heard; leave it out with --oracle")
+    if greedy and (nbest or beam or oracle):
+        raise click.UsageError("--nbest, --beam and --oracle are for the search, which --greedy leaves out")
     run = Run.open(run_path)
+    if greedy and run.mode != "e2e":
+        raise click.UsageError("--greedy is for runs of --mode e2e; a pipeline's words come from its lexicon")
     data = manifest.read(data_path)
     files.keep_inputs(out, [run_path, *manifest.inputs([data])])
     files.claim_file(out, overwrite)
-    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle))
+    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle, greedy))
     click.echo(out)
 
 
