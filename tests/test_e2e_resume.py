@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from made_speech import make_noise
-from toy_language import make_corpus, train
+from toy_language import SMALL, make_corpus, train
 
 from pipelines import tensors
 from pipelines.ctc import checkpoint
@@ -39,7 +39,7 @@ def made_of(run):
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
-def train_until_killed(place, name, count, sets, out, *settings):
+def train_until_killed(place, name, count, sets, out, *settings, mode="e2e"):
     """Train in a child that kills itself before its `count`-th call of a method; whether it was."""
     child = os.fork()
     if child:
@@ -57,7 +57,7 @@ def train_until_killed(place, name, count, sets, out, *settings):
 
     setattr(place, name, watched)
     try:
-        train("e2e", *sets, out, *settings)
+        train(mode, *sets, out, *settings)
         os._exit(0)
     finally:
         os._exit(1)
@@ -170,3 +170,13 @@ def test_scenes_that_cannot_be_rendered_are_named_and_left_out(sets, tmp_path):
 def test_noise_is_for_end_to_end(sets, tmp_path):
     with pytest.raises(click.UsageError, match="--noise is for --mode e2e"):
         train("pipeline", *sets, tmp_path / "run", "--noise=" + str(make_noise(tmp_path)))
+
+
+def test_a_pipelines_network_trained_by_ctc_goes_on_too(tmp_path):
+    sets = [make_corpus(tmp_path, name, count, "phonemes", seed=count) for name, count in (("train", 8), ("dev", 2))]
+    settings = ("acoustic=ctc", *(f"ctc.{setting}" for setting in (*SMALL["e2e"], *BRIEF)))
+    whole, out = train("pipeline", *sets, tmp_path / "whole", *settings), tmp_path / "run"
+    assert train_until_killed(Stepper, "step", 6, sets, out, *settings, mode="pipeline")
+    assert (out / "checkpoint.safetensors").is_file()
+    train("pipeline", *sets, out, *settings, "--resume")
+    assert made_of(out) == made_of(whole)

@@ -45,8 +45,8 @@ from synth.live import Live
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "T4": 65.0}  # dense bf16 (T4: fp16) TFLOP/s
 TOKENS = 30
 ENCODERS = {
-    "10 M": EncoderConfig(channels=512, recurrent=512, layers=2),
-    "30 M": EncoderConfig(channels=640, recurrent=832, layers=3),
+    "10 M": EncoderConfig(channels=512, recurrent=464, layers=2),
+    "30 M": EncoderConfig(channels=640, recurrent=672, layers=3),
 }
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
