@@ -1,13 +1,15 @@
 """End to end, from audio to transcript, on a language that it must be able to learn."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 import torch
 from planted_scores import plant
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from toy_language import SMALL, WORDS, make_corpus, run, speak, train
 
 from pipelines.ctc.network import CANDIDATES, Network, score_all
@@ -250,3 +252,18 @@ def test_with_texts_of_other_utterances_nothing_is_learnt_of_new_ones(sets, tmp_
     moved = rewrite(sets[0], tmp_path / "train.jsonl", lambda n, row: replace(row, text=texts[(n + 7) % len(texts)]))
     made = train("e2e", moved, sets[1], tmp_path / "run", "training.epochs=20")
     assert wer_greedy(Run.open(made), sets[1]) > 0.8
+
+
+def test_greedy_leaves_the_search_out(trained, heard, sets, tmp_path):
+    run("decode", trained, "--data", sets[1], "--out", tmp_path / "greedy.jsonl", "--greedy")
+    own = read_hypotheses(tmp_path / "greedy.jsonl")
+    assert {key: hypothesis.text for key, hypothesis in own.items()} == {key: h.greedy for key, h in heard.items()}
+    with pytest.raises(click.UsageError, match="which --greedy leaves out"):
+        run("decode", trained, "--data", sets[1], "--out", tmp_path / "other.jsonl", "--greedy", "--nbest", 3)
+
+
+def test_a_network_that_does_not_fit_its_run(trained, sets, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    save_file({"log_priors": torch.zeros(3)}, tmp_path / "run" / "network.safetensors")
+    with pytest.raises(SpeechbenchError, match=r"network\.safetensors: does not fit the run's config and alphabet"):
+        open_recognizer(Run.open(tmp_path / "run"))
