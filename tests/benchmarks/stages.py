@@ -14,14 +14,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipelines.graph import Aligner, BestPath
 from pipelines.phoneme.align import follow
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import NETWORK, Acoustic, energies, open_acoustic
+from pipelines.phoneme.recognizer import Acoustic, energies, open_acoustic
 from pipelines.times import spans_on
 from pipelines.tuning import Weights, search
 from pipelines.words import open_graph, open_lexicon
@@ -33,7 +33,7 @@ from speechbench.progress import track
 from speechbench.run import Run
 from speechbench.score import Counts, align, count
 
-STAGES = ("monophone", "triphone", NETWORK)
+STAGES: tuple[Literal["monophone", "triphone", "network"], ...] = ("monophone", "triphone", "network")
 
 
 def weights_of(run: Run, stage: str) -> Weights:
