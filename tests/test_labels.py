@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted_labels import area, doubt
 
-from speechbench.diagnostics import ScoredSet
-from speechbench.diagnostics.labels import suspect_labels
+from speechbench.diagnostics import ScoredSet, diagnose
+from speechbench.diagnostics.labels import list_suspects, suspect_labels
 from speechbench.diagnostics.pace import outlying
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Manifest
@@ -96,3 +96,12 @@ def test_outliers_do_not_hide_each_other():
     values = np.array([0.0, 0.1, -0.1, 0.05, -0.05, 0.02, 9.0, 9.0])
     assert (outlying(values) > 3).tolist() == [False] * 6 + [True] * 2
     assert outlying(np.ones(5)).tolist() == [0.0] * 5
+
+
+def test_a_diagnosis_names_suspects_where_both_systems_contradict():
+    planted = doubt(kind="swap")
+    document = diagnose({"dev": planted.scored}, versus={"dev": planted.rival}).document()
+    assert len(document["suspects"]) == 20
+    assert {row["id"] for row in document["suspects"][:15]} <= planted.wrong
+    assert all(row["reasons"] and row["rival"] != row["reference"] for row in document["suspects"][:15])
+    assert all(row["rival"] is None for row in list_suspects(planted.scored, None))

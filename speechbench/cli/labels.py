@@ -50,8 +50,8 @@ def find(
 ) -> None:
     """Rank transcripts by how much speaks against them; write the first ones, and a sample of the rest, for a person to check.
 
-    A recogniser has learnt the transcripts that it was trained on, right or wrong: ask one that was not. For training data,
-    train on a part and doubt the other, in turns (docs/labels.md).
+    A recogniser may have learnt the transcripts that it was trained on, right or wrong: ask one that was not. For training
+    data, train on a part and doubt the other, in turns (docs/labels.md).
 
     \b
     speechbench labels find RUN --versus RUN2 --data dev.jsonl --out suspects.csv
@@ -95,8 +95,8 @@ def _warn_if_trained(path: Path, data: Manifest) -> None:
     trained = {utterance.id for utterance in manifest.read(train)}
     if known := sum(utterance.id in trained for utterance in data):
         say(
-            f"warning: {path} was trained on {known} of the {len(data)} utterances: their transcripts look right to it, even "
-            "wrong ones; ask a run that was not (docs/labels.md)"
+            f"warning: {path} was trained on {known} of the {len(data)} utterances: their transcripts may look right to "
+            "it, even wrong ones; ask a run that was not (docs/labels.md)"
         )
 
 

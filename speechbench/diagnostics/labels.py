@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -85,6 +86,28 @@ def suspect_labels(
         )
     ]
     return sorted(found, key=lambda one: -one.suspicion)
+
+
+def list_suspects(scored: ScoredSet, rival: ScoredSet | None, most: int = 20) -> list[dict[str, Any]]:
+    """The most suspect transcripts against which something speaks, from what was heard alone.
+
+    Returns:
+        Rows of `id`, `suspicion`, `reasons`, `reference`, `hypothesis` and `rival` (None without a second recogniser).
+    """
+    texts = [{key: one.text for key, one in heard.hypotheses.items()} if heard else {} for heard in (scored, rival)]
+    by_id = scored.manifest.by_id
+    return [
+        {
+            "id": one.id,
+            "suspicion": one.suspicion,
+            "reasons": one.reasons,
+            "reference": by_id[one.id].text,
+            "hypothesis": texts[0].get(one.id),
+            "rival": texts[1].get(one.id),
+        }
+        for one in suspect_labels(scored, rival=rival)
+        if one.reasons
+    ][:most]
 
 
 def _preference(scored: ScoredSet, references: Mapping[str, Hypothesis]) -> Array:
