@@ -14,6 +14,7 @@ from speechbench.diagnostics.confusions import confusions, costly_words
 from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
+from speechbench.diagnostics.labels import list_suspects
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db
 from speechbench.diagnostics.verdict import judge
@@ -43,6 +44,7 @@ class ErrorReport:
     snr_curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     versus: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    suspects: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # transcripts of the focus, see `list_suspects`
     missing: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by set: ids without a hypothesis
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -97,6 +99,7 @@ def diagnose(
         snr_curve=snr_curve(scored, seed),
         versus=compare(sets, versus, versus_name, seed) if versus else None,
         examples=choose_examples(scored, seed),
+        suspects=list_suspects(scored, versus.get(focus) if versus else None),
         missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
         provenance={"version": __version__, "seed": seed, "sets": {key: _describe(s) for key, s in sets.items()}},
     )
