@@ -6,7 +6,8 @@ B utterances, T frames, F features, V tokens (the blank is token 0). Source: Gra
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from pipelines.ctc.recurrent import RecurrentLayer
 from pipelines.ctc.sizes import Kind
 from pipelines.tuning import Candidates
 from speechbench.features import FRAME_SHIFT
+from speechbench.progress import say
 
 KERNEL = 5
 STEP = 4 * FRAME_SHIFT  # s, between two outputs
@@ -80,6 +82,12 @@ class Network(nn.Module):
     def parameter_count(self) -> int:
         """How many numbers are trained."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def report_size(network: Network, log: Callable[[dict[str, Any]], None]) -> None:
+    """Tell how many parameters a network has, and log it as a row."""
+    log({"parameters": network.parameter_count, "tokens": network.output.out_features})
+    say(f"the network has {network.parameter_count:,} parameters and {network.output.out_features} tokens, the blank included")
 
 
 @torch.inference_mode()

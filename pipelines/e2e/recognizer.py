@@ -13,6 +13,7 @@ from pipelines.batches import extract
 from pipelines.ctc.network import STEP, Network, greedy_tokens, score_all
 from pipelines.decoding import Decoder
 from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.pieces import split_word
 from pipelines.graph import Topology
 from speechbench.audio import Samples
 from speechbench.config import build
@@ -34,14 +35,14 @@ def front_end(bands: int) -> Callable[[Samples], Tensor]:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The network's alphabet: characters and the space between words; token 0 is the blank."""
+    """The network's alphabet: characters, pieces of words, and the space between words; token 0 is the blank."""
 
     units: tuple[str, ...]
 
     @classmethod
     def of(cls, lexicon: Lexicon) -> Tokens:
-        """All characters of a lexicon of spellings."""
-        return cls((SPACE, *sorted({c for variants in lexicon.values() for spelling in variants for c in spelling})))
+        """All characters and pieces of a lexicon of spellings."""
+        return cls((SPACE, *sorted({u for variants in lexicon.values() for spelling in variants for u in spelling})))
 
     @property
     def topology(self) -> Topology:
@@ -51,7 +52,8 @@ class Tokens:
     def numbers(self, words: Sequence[str]) -> Tensor:
         """The token numbers of words; characters that the alphabet lacks are left out, for no output could match them."""
         known = {unit: number for number, unit in enumerate(self.units, start=1)}
-        return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
+        cuts = [unit for word in words for unit in (SPACE, *split_word(word, known))][1:]
+        return torch.tensor([known[unit] for unit in cuts], dtype=torch.long)
 
     def text(self, numbers: Iterable[int]) -> str:
         """The text of token numbers without blanks, spaces single."""

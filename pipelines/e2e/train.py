@@ -10,19 +10,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.ctc.network import CANDIDATES, Network, score_all
+from pipelines.ctc.network import CANDIDATES, Network, report_size, score_all
 from pipelines.ctc.train import Item, Training, fitting, log_priors
 from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.pieces import learn_pieces, spell
 from pipelines.e2e.recognizer import NETWORK, Tokens, front_end, greedy
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_json, write_json
-from speechbench.lexicon import spell
 from speechbench.manifest import Manifest, Skipped
 from speechbench.run import Run
 from speechbench.score import Counts, align, count
 from speechbench.seeds import seed_of
+
+UNITS = "units.json"
 
 
 def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped, init: Run | None = None) -> None:
@@ -39,15 +41,19 @@ def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skippe
     Raises:
         SpeechbenchError: No utterance is left; `init` does not fit.
     """
-    lexicon = prepare_words(run, config.language_model, [u.text or "" for u in manifest], spell)
+    texts = [u.text or "" for u in manifest]
+    # A network that is trained on keeps its pieces: other counts of the same words would make others.
+    pieces = learn_pieces(texts, config.pieces) if init is None else read_json(init.path / UNITS)
+    lexicon = prepare_words(run, config.language_model, texts, partial(spell, pieces=pieces))
     report_language_model(run, dev)
     tokens = Tokens.of(lexicon)
-    write_json(run.path / "units.json", list(tokens.units))
+    write_json(run.path / UNITS, list(tokens.units))
     items = fitting(_load(manifest, tokens, config, skipped, "features of train"), manifest.name, skipped)
     dev_items = _load(dev, tokens, config, skipped, "features of dev")
 
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.topology.columns, config.encoder)
+    report_size(network, lambda row: run.log(stage="size", **row))
     if init is not None:
         network.load_state_dict(_weights_of(init, config, tokens))
     judge = partial(_greedy_counts, tokens=tokens, items=dev_items)
@@ -71,7 +77,7 @@ def _weights_of(init: Run, config: E2eConfig, tokens: Tokens) -> dict[str, Tenso
     """The network of a finished run, if it is of this size and alphabet."""
     if init.mode != "e2e":
         raise SpeechbenchError(f"{init.path}: is a {init.mode} run; name one of --mode e2e to start from")
-    units = tuple(read_json(init.path / "units.json"))
+    units = tuple(read_json(init.path / UNITS))
     if units != tokens.units:
         odd = name_some(repr(unit) for unit in sorted(set(units) ^ set(tokens.units)))
         raise SpeechbenchError(f"{init.path}: its alphabet differs from the training texts' in {odd}; train from scratch")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.ctc.network import Network, greedy_tokens, score_all
+from pipelines.ctc.network import Network, greedy_tokens, report_size, score_all
 from pipelines.ctc.train import Item, Row, Training, fitting, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
@@ -94,6 +94,7 @@ def fit(
 
     torch.manual_seed(seed_of(seed, "ctc"))
     network = Network(topology.columns, config.encoder)
+    report_size(network, log)
     Training(config.training, config.augment, seed, "per", errors).fit(network, items, log)
     save_file({**network.state_dict(), "log_priors": log_priors(network, items)}, folder / WEIGHTS)
 
