@@ -77,7 +77,6 @@ SMALL = {
         "network.batch_seconds=4.0",
     ),
     "e2e": (
-        "pieces=0",
         "encoder.bands=40",
         "encoder.channels=48",
         "encoder.recurrent=48",

@@ -15,7 +15,7 @@ class E2eConfig:
     """`train --mode e2e`."""
 
     seed: int = 0
-    pieces: int = 50  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
+    pieces: int = 0  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -1,7 +1,7 @@
 """Pieces of words as tokens: characters that often follow each other become one.
 
-The fewer tokens a text has, the fewer can be wrong, but each needs examples; so a piece is made where it occurs often enough,
-and a corpus of few words gets words as tokens. Source: Sennrich et al. 2016 (byte-pair encoding); the longest match from the
+Fewer tokens a text leave fewer to be wrong, but each needs examples, and a wrong word that is one token leaves a language model
+nothing to mend: in an hour of speech characters are the better tokens. Source: Sennrich et al. 2016 (byte-pair encoding); the longest match from the
 left, by which a word is cut without knowing how its pieces came about, as in Wu et al. 2016.
 """
 
