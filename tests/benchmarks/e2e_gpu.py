@@ -45,8 +45,7 @@ from synth.live import Live
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "T4": 65.0}  # dense bf16 (T4: fp16) TFLOP/s
 TOKENS = 30
 ENCODERS = {
-    "10 M": EncoderConfig(channels=512, recurrent=464, layers=2),
-    "30 M": EncoderConfig(channels=640, recurrent=672, layers=3),
+    f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in ("10M", "30M") for kind in ("recurrent", "conformer")
 }
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
