@@ -23,6 +23,7 @@ import torch
 
 from pipelines.ctc.network import CANDIDATES
 from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.recognizer import topology_of
 from pipelines.e2e.tokens import Tokens, greedy
 from pipelines.tuning import search, tune_weights
 from pipelines.words import open_graph, open_lexicon
@@ -86,7 +87,7 @@ def speechbrain(run: Path, given: argparse.Namespace) -> Row:
     train, dev, test = (np.load(out / f"{path.stem}.npz") for path in (given.train, given.dev, given.test))
     tokens = Tokens(tuple(json.loads((run / "units.json").read_text())))
     log_priors = np.log(np.concatenate([np.exp(train[key]) for key in train]).mean(0).clip(1e-6))
-    graph = open_graph(run, tokens.topology, open_lexicon(run))
+    graph = open_graph(run, topology_of(tokens), open_lexicon(run))
     scored = [(utterance.words, dev[utterance.id]) for utterance in manifest.read(given.dev)]
     beam = E2eConfig().beam
     weights, _ = tune_weights(graph, scored, log_priors, CANDIDATES, beam)

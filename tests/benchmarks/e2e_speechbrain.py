@@ -83,7 +83,7 @@ def main() -> None:
         dnn_blocks=1,
         dnn_neurons=128,
     )
-    output = Linear(input_size=128, n_neurons=tokens.topology.columns)
+    output = Linear(input_size=128, n_neurons=tokens.columns)
     modules = {"encoder": encoder, "output": output, "normalize": InputNormalization(norm_type="sentence")}
     brain = Recipe(
         modules,
