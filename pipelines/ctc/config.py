@@ -49,7 +49,7 @@ class AugmentConfig:
     """What each epoch changes in the features, so that no utterance is seen twice alike."""
 
     stretch: float = 0.1  # the most by which time is stretched or squeezed
-    warp: float = 0.1  # the most by which frequencies are raised or lowered
+    warp: float = 0.0  # the most by which frequencies are raised or lowered
     frequency_masks: int = 1  # SpecAugment (Park et al. 2019)
     frequency_width: int = 15  # bands, the most
     time_masks: int = 1
@@ -65,7 +65,7 @@ class AugmentConfig:
 class TrainingConfig:
     """The optimiser and its schedule."""
 
-    epochs: int = 30
+    epochs: int = 60
     batch_seconds: float = 16.0  # of audio in a batch, padding counted
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     warmup: float = 0.15  # share of the steps

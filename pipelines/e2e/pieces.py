@@ -1,8 +1,10 @@
 """Pieces of words as tokens: characters that often follow each other become one.
 
 Fewer tokens a text leave fewer to be wrong, but each needs examples, and a wrong word that is one token leaves a language model
-nothing to mend: in an hour of speech characters are the better tokens. Source: Sennrich et al. 2016 (byte-pair encoding); the longest match from the
-left, by which a word is cut without knowing how its pieces came about, as in Wu et al. 2016.
+nothing to mend: in an hour of speech characters are the better tokens.
+
+Source: Sennrich et al. 2016 (byte pairs). A word is cut into the longest matches from the left, which takes no knowledge
+of how its pieces came about, as in Wu et al. 2016.
 """
 
 from __future__ import annotations
