@@ -63,6 +63,7 @@ def diagnose(
     name: str = "system",
     versus: Mapping[str, ScoredSet] | None = None,
     versus_name: str = "older system",
+    differences: list[dict[str, Any]] | None = None,
     train_words: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> ErrorReport:
@@ -74,6 +75,7 @@ def diagnose(
         name: The system's name in the report.
         versus: The sets of an older system, to be compared on the sets that both have.
         versus_name: Its name.
+        differences: What differs between the two trainings (`fairness.list_differences`); None where it is not known.
         train_words: How often each word occurs in the training text, where known.
         seed: Of the resampling and of the choice of examples.
 
@@ -108,7 +110,7 @@ def diagnose(
         confusions=confusions(scored.score),
         words=costly_words(scored.score),
         snr_curve=snr_curve(scored, seed),
-        versus=compare(sets, versus, versus_name, seed, focus) if versus else None,
+        versus=compare(sets, versus, versus_name, seed, focus) | {"differences": differences} if versus else None,
         examples=choose_examples(scored, seed),
         missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
         provenance={"version": __version__, "seed": seed, "sets": {key: _describe(s) for key, s in sets.items()}},
@@ -128,6 +130,11 @@ def diagnose_given(given: GivenErrors) -> ErrorReport:
     table = _tabulate(given.estimates, given.human, sizes, None, one_distribution="train_dev" not in given.estimates)
     rates = {key: estimate.value for key, estimate in given.estimates.items()}
     cells = tabulate(rates, given.human.rate if given.human else None, given.human_dev, given.dev_seen)
+    if sizes:
+        table["notes"].append(
+            "Intervals from counts alone take each word as independent: with few speakers or noise sources they are too "
+            "narrow. Give manifests and hypotheses for intervals over speakers."
+        )
     return ErrorReport(name="given", errors=errors, **table, distributions=cells)
 
 

@@ -58,9 +58,10 @@ def judge(errors: Mapping[str, Estimate], gaps: Mapping[str, Gap], human: Human 
         ]
         sentence = "; ".join(parts) + "."
         return Verdict(names, sentence[0].upper() + sentence[1:], notes + tuple(_open(gaps, found[names[0]].value, sizes)))
-    last = next((name for name in ("test", "dev") if name in errors), "")
-    if human and last and _at_human_level(errors[last], human):
-        sentence = f"At human level: {PLAIN[last]} errs at most {100 * LEAST_SIZE:.0f} point more than humans."
+    unseen = [name for name in ("train_dev", "dev", "test") if name in errors]
+    if human and unseen and all(_at_human_level(errors[name], human) for name in unseen):
+        told = f"{' and '.join(PLAIN[name] for name in unseen)} err{'s' if len(unseen) == 1 else ''}"
+        sentence = f"At human level: {told} at most {100 * LEAST_SIZE:.0f} point more than humans."
         return Verdict((), sentence, notes, at_human_level=True)
     return Verdict((), _nothing(gaps, sizes), notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def _compare_slices(after: ScoredSet, before: ScoredSet, seed: int) -> dict[str,
     for slice_, part, index in parts:
         errors, words = before.errors[index], after.words[index]
         chosen = [utterances[number] for number in index.tolist()]
+        if slice_ == "speaker":  # what is said of one speaker is said of this one only, so his utterances are what varies
+            chosen = [replace(utterance, speaker=None) for utterance in chosen]
         estimate = change(f"{slice_} {part}", chosen, after.errors[index] - errors, words, seed)
         row = _change_row(float(errors.sum() / words.sum()), estimate, 1 - 0.05 / len(parts))  # Bonferroni
         tables.setdefault(slice_, []).append({"name": part, "words": int(words.sum()), **row})

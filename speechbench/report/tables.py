@@ -104,6 +104,28 @@ def slice_rows(name: str, rows: list[Row]) -> list[Row]:
     ]
 
 
+def weak_rows(document: Mapping[str, Any]) -> list[Row]:
+    """A row per weak part of a slice."""
+    return [
+        {
+            "slice": row["slice"],
+            "part": row["name"],
+            "WER": percent(row["rate"]),
+            "share of errors": f"{100 * row['share']:.0f} %",
+            "ceiling": f"{100 * row['ceiling']:.2f}",
+            "95 % interval": span(row["low"], row["high"]),
+            "p": f"{row['p_value']:.2g}",
+        }
+        for row in document["weak"]
+    ]
+
+
+def distribution_rows(document: Mapping[str, Any]) -> list[Row]:
+    """The two distributions by human, seen and unseen."""
+    table = document["distributions"]
+    return [{"distribution": name} | {key: percent(rate) for key, rate in table[name].items()} for name in ("train", "dev")]
+
+
 def confusion_rows(document: Mapping[str, Any]) -> list[Row]:
     """A row per confusion."""
     return [
