@@ -97,7 +97,8 @@ def test_too_few_speakers_ask_for_more():
     sets = {"train_dev": plant("train_dev", 0.1, speakers=20), "dev": plant("dev", 0.4, speakers=3)}
     report = diagnose(sets, Human.parse("0.1"))
     assert report.gaps["data_mismatch"]["separable"] is None
-    assert "80 more utterances from 2 more speakers in dev would decide data mismatch" in report.sentence
+    assert "To decide data mismatch, at least 80 more utterances from 2 more speakers in dev are needed." in report.sentence
+    assert report.advice[0]["action"].startswith("Collect at least 80 more utterances from 2 more speakers in dev")
 
 
 def test_without_human_level_find_one():

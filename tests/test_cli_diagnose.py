@@ -73,7 +73,7 @@ def test_two_outside_recognisers_and_people(files, tmp_path):
     arguments[arguments.index("--human") + 1] = "0.5"
     result = run(*arguments)
     assert result.exit_code == 0, result.output
-    for expected in ("Two distributions", "Against other outside recogniser", "Against"):
+    for expected in ("Two distributions", "Against other outside recogniser", "better of both", "segments"):
         assert expected in result.output
     document = json.loads((tmp_path / "report" / "report.json").read_text())
     assert document["errors"]["human"]["words"] == document["errors"]["dev"]["words"]

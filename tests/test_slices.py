@@ -66,6 +66,14 @@ def test_an_unremarkable_bad_speaker_is_not_weak():
     assert [row for row in weak_parts(slice_errors(scored)) if row["slice"] == "speaker"] == []
 
 
+@pytest.mark.parametrize("speakers", [1, 2])
+def test_of_few_speakers_snr_is_judged_but_not_who_is_worse(speakers):
+    noisy = planted_counts(lambda u: u.extra["snr_db"] < 0, speakers=speakers)
+    assert {row["slice"] for row in weak_parts(slice_errors(noisy))} == {"snr"}
+    one_bad = planted_counts(lambda u: u.speaker == "dev-s01", speakers=speakers)
+    assert weak_parts(slice_errors(one_bad)) == []
+
+
 def test_many_looks_are_corrected():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []

@@ -213,7 +213,7 @@ def _show(report: ErrorReport, output_format: str) -> None:
     if output_format == "json":
         options.show(document, output_format)
         return
-    from speechbench.report.tables import change_rows, distribution_rows, error_rows, gap_rows, weak_rows
+    from speechbench.report.tables import change_rows, distribution_rows, error_rows, gap_rows, paired_rows, weak_rows
 
     options.show(document, output_format, error_rows(document), "Word error rates")
     click.echo()
@@ -232,6 +232,8 @@ def _show(report: ErrorReport, output_format: str) -> None:
     if versus := report.versus:
         click.echo()
         options.show(document, output_format, change_rows(versus), f"Against {versus['name']}")
+        click.echo()
+        options.show(document, output_format, paired_rows(versus), "Words")
         for row in versus["differences"] or []:
             click.echo(f"Differs in {row['about']}: {row['name']} {row['newer']}, not {row['older']}")
     for advice in report.advice[:1]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from speechbench.diagnostics.bootstrap import FEWEST_BLOCKS
 from speechbench.diagnostics.gaps import Gap
 from speechbench.diagnostics.needed import Size, more_needed, write_needed
 from speechbench.diagnostics.verdict import PLAIN, Verdict, points, words_of
@@ -142,7 +143,11 @@ def _decide(name: str, gap: Gap, sizes: Mapping[str, Size]) -> Advice:
             "Find the human level: have careful listeners transcribe some of dev, and give the best one's error with --human"
         )
     elif needed:
-        action = f"Collect more: {needed} would decide, if the gap is as large as it looks"
+        action = (
+            f"Collect at least {needed}: fewer than {FEWEST_BLOCKS} show no spread"
+            if gap.separable is None
+            else f"Collect more: {needed} would decide, if the gap is as large as it looks"
+        )
         command = "speechbench prepare CORPUS --out DIR"
     else:
         action = "Read errors one by one; the gaps give no direction"

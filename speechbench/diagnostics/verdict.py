@@ -81,6 +81,8 @@ def _open(gaps: Mapping[str, Gap], largest: float, sizes: Mapping[str, Size]) ->
 
 def _need(name: str, gap: Gap, sizes: Mapping[str, Size]) -> str:
     needed = write_needed(more_needed(gap, sizes), PLAIN)
+    if needed and gap.separable is None:
+        return f" To decide {words_of(name)}, at least {needed} are needed."
     return f" {needed} would decide {words_of(name)}." if needed else ""
 
 
