@@ -35,6 +35,7 @@ bench-live: $(VENV)/installed
 
 bench-gpu: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/live.py --device cuda
+	$(BIN)/python tests/benchmarks/e2e_gpu.py
 
 bench-rivals: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/rivals.py folds --data $(DATA) --out build/folds

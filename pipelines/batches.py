@@ -41,12 +41,14 @@ def length_batches(lengths: Sequence[int], most_frames: int, generator: np.rando
     # Noise of a tenth of the length keeps like with like while no two epochs have the same batches.
     order = np.argsort(np.asarray(lengths) * generator.uniform(0.95, 1.05, len(lengths)), kind="stable")
     batches: list[list[int]] = []
-    for index in order:
-        widest = max([lengths[i] for i in batches[-1]] + [lengths[index]]) if batches else 0
+    widest = 0
+    for index in order.tolist():
+        widest = max(widest, lengths[index])
         if batches and widest * (len(batches[-1]) + 1) <= most_frames:
-            batches[-1].append(int(index))
+            batches[-1].append(index)
         else:
-            batches.append([int(index)])
+            batches.append([index])
+            widest = lengths[index]
     return [batches[i] for i in generator.permutation(len(batches))]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.graph import Graph, Topology
 from speechbench import voices
 from speechbench.config import check_bounds
 from speechbench.errors import SpeechbenchError, name_some
@@ -17,6 +17,9 @@ from speechbench.lexicon import Lexicon, Pronunciation, read_lexicon, write_lexi
 from speechbench.manifest import Manifest
 from speechbench.progress import say
 from speechbench.run import Run
+
+if TYPE_CHECKING:
+    from pipelines.graph import Graph, Topology
 
 ARPA, GRAMMAR = "language_model.arpa", "grammar.txt"  # one of them
 LEXICON, GUESSED = "lexicon.txt", "guessed_lexicon.txt"
@@ -138,6 +141,8 @@ def report_language_model(run: Run, dev: Manifest) -> None:
 
 def open_graph(folder: Path, topology: Topology, lexicon: Lexicon) -> Graph:
     """The decoding graph of a run folder."""
+    from pipelines.graph import Graph  # here, for a machine without its packages can train
+
     return Graph.build(topology, lexicon, _model_path(folder))
 
 

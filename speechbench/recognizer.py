@@ -76,6 +76,7 @@ class Request:
     nbest: int = 0  # texts to tell, from a lattice, which also gives words their confidence
     beam: float | None = None  # of the search, instead of the run's
     oracle: str | None = None  # one of `ORACLES`: a part of the recogniser is made perfect by looking at the reference
+    greedy: bool = False  # the network's own text alone, without lexicon and language model
 
 
 BEST = Request()  # the best words and nothing more

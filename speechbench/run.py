@@ -30,8 +30,19 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, mode: str, config: Any, seed: int, manifests: dict[str, Manifest]) -> Run:
-        """Start a run in a new folder (`files.making`): write its resolved config and where everything came from."""
+    def create(
+        cls, path: Path, mode: str, config: Any, seed: int, manifests: dict[str, Manifest], facts: dict[str, Any] | None = None
+    ) -> Run:
+        """Start a run in a new folder (`files.making`): write its resolved config and where everything came from.
+
+        Args:
+            path: The folder.
+            mode: Of the training.
+            config: The mode's.
+            seed: Of all chance.
+            manifests: That are read.
+            facts: What else decides what comes out.
+        """
         write_json(path / "config.json", {"mode": mode, **dataclasses.asdict(config)})
         write_json(
             path / "provenance.json",
@@ -40,28 +51,36 @@ class Run:
                 "seed": seed,
                 "command": sys.argv[1:],
                 "manifests": {name: _describe(manifest) for name, manifest in manifests.items()},
+                **(facts or {}),
                 "versions": _versions(),
             },
         )
         return cls(path)
 
     @classmethod
-    def check_begun(cls, path: Path, mode: str, config: Any, manifests: dict[str, Manifest]) -> None:
-        """Refuse to go on with another training than was begun.
+    def check_begun(
+        cls, path: Path, mode: str, config: Any, manifests: dict[str, Manifest], facts: dict[str, Any] | None = None
+    ) -> None:
+        """Refuse to go on with another training than was begun; the arguments are as for `create`.
 
         Raises:
             SpeechbenchError: Other settings, or manifests with another content; names the first that differs.
         """
-        begun = read_json(path / "config.json")
-        now = json.loads(json.dumps({"mode": mode, **dataclasses.asdict(config)}, default=os.fspath))
+        provenance = read_json(path / "provenance.json")
+        fixed = {
+            key: value for key, value in provenance.items() if key not in ("mode", "seed", "command", "manifests", "versions")
+        }
+        begun = read_json(path / "config.json") | fixed
+        now = json.loads(json.dumps({"mode": mode, **dataclasses.asdict(config), **(facts or {})}, default=os.fspath))
         for key in sorted(begun.keys() | now.keys()):
             if begun.get(key) != now.get(key):
                 raise SpeechbenchError(
                     f"{path}: was begun with {key} = {begun.get(key)}, not {now.get(key)}; "
                     "resume with the same, or name another folder"
                 )
-        for name, facts in read_json(path / "provenance.json")["manifests"].items():
-            if facts.get("sha256") != _describe(manifests[name]).get("sha256"):
+        described = {name: _describe(manifest).get("sha256") for name, manifest in manifests.items()}
+        for name in sorted(provenance["manifests"].keys() | described.keys()):
+            if provenance["manifests"].get(name, {}).get("sha256") != described.get(name):
                 raise SpeechbenchError(
                     f"{path}: was begun with other lines in its {name} manifest; resume with the same, or name another folder"
                 )

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import kaldialign
-
 from speechbench.errors import SpeechbenchError, name_some, unknown_name
 
 GAP = "\0"  # stands for nothing in an alignment; no text holds it
@@ -61,6 +59,8 @@ class Counts:
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
     """The alignment with the fewest errors, token by token."""
+    import kaldialign  # here, for training and greedy decoding do without it
+
     pairs = kaldialign.align(list(reference), list(hypothesis), GAP)
     return [(None if r == GAP else r, None if h == GAP else h) for r, h in pairs]
 

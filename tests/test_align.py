@@ -3,9 +3,10 @@ import pytest
 import torch
 from planted_scores import hmm_columns, plant
 
+from pipelines.frames import write_frames
 from pipelines.graph import Topology, units_on
 from pipelines.phoneme.align import Sentences, align_one, flat_start, retied
-from pipelines.phoneme.corpus import Spoken, write_frames
+from pipelines.phoneme.corpus import Spoken
 from pipelines.tree import LEFT, RIGHT, Question, Tree
 
 LEXICON = {"tea": (("T", "IY"),), "mate": (("M", "EY", "T"),)}

@@ -1,24 +1,26 @@
 """End to end, from audio to transcript, on a language that it must be able to learn."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 import torch
 from planted_scores import plant
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from toy_language import SMALL, WORDS, make_corpus, run, speak, train
 
 from pipelines.ctc.network import CANDIDATES, Network, score_all
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.recognizer import Tokens, front_end, greedy
+from pipelines.e2e.tokens import Tokens, front_end, greedy
 from pipelines.modes import open_recognizer
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import read_lexicon, spell
 from speechbench.manifest import Manifest, Skipped
-from speechbench.recognizer import read_hypotheses
+from speechbench.recognizer import Request, read_hypotheses
 from speechbench.run import Run
 from speechbench.score import score
 
@@ -226,3 +228,42 @@ def test_a_run_can_start_from_another(trained, sets, tmp_path):
     with pytest.raises(SpeechbenchError, match=r"its alphabet differs .* in 'c', 'q', 't', 'u'"):
         run(*odd, "--init-from", trained, "--out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def wer_greedy(run, data):
+    heard = open_recognizer(run).transcribe(manifest.read(data), Skipped(), Request(greedy=True))
+    return score(texts_of(data), {hypothesis.id: hypothesis.text for hypothesis in heard}).total.rate
+
+
+HEART = ("training.epochs=60", "training.batch_seconds=4.0", "augment.stretch=0.0", "augment.time_masks=0")
+
+
+@pytest.mark.slow
+def test_twenty_utterances_are_learnt_by_heart(tmp_path):
+    data = make_corpus(tmp_path, "train", 20, "characters")
+    made = train("e2e", data, data, tmp_path / "run", *HEART)
+    assert wer_greedy(Run.open(made), data) == 0
+
+
+@pytest.mark.slow
+def test_with_texts_of_other_utterances_nothing_is_learnt_of_new_ones(sets, tmp_path):
+    """What is right on dev after such a training would come from somewhere else than the sounds."""
+    texts = list(texts_of(sets[0]).values())
+    moved = rewrite(sets[0], tmp_path / "train.jsonl", lambda n, row: replace(row, text=texts[(n + 7) % len(texts)]))
+    made = train("e2e", moved, sets[1], tmp_path / "run", "training.epochs=20")
+    assert wer_greedy(Run.open(made), sets[1]) > 0.8
+
+
+def test_greedy_leaves_the_search_out(trained, heard, sets, tmp_path):
+    run("decode", trained, "--data", sets[1], "--out", tmp_path / "greedy.jsonl", "--greedy")
+    own = read_hypotheses(tmp_path / "greedy.jsonl")
+    assert {key: hypothesis.text for key, hypothesis in own.items()} == {key: h.greedy for key, h in heard.items()}
+    with pytest.raises(click.UsageError, match="which --greedy leaves out"):
+        run("decode", trained, "--data", sets[1], "--out", tmp_path / "other.jsonl", "--greedy", "--nbest", 3)
+
+
+def test_a_network_that_does_not_fit_its_run(trained, sets, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    save_file({"log_priors": torch.zeros(3)}, tmp_path / "run" / "network.safetensors")
+    with pytest.raises(SpeechbenchError, match=r"network\.safetensors: does not fit the run's config and alphabet"):
+        open_recognizer(Run.open(tmp_path / "run"))

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.frames import write_frames
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.corpus import write_frames
 from pipelines.phoneme.network import PADDING, STACK, Labelled, TimeDelayNetwork, _chunks, fit, log_priors
 
 STATES, FEATURES = 7, 5

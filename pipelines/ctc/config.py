@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from speechbench.config import check_bounds
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Switch = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,16 @@ class TrainingConfig:
     warmup: float = 0.15  # share of the steps
     weight_decay: float = 0.01
     gradient_norm: float = 5.0  # above it gradients are scaled down
+    look_every: int = 5  # epochs between two looks at dev
+    patience: int = 0  # looks at dev without a better one after which training ends; 0 is never
+    average: int = 1  # of the best looks' weights; kept if dev has no more errors than with the best alone
+    checkpoint_seconds: float = 300.0  # between two checkpoints within an epoch
+    device: Device = "auto"  # a GPU where there is one
+    precision: Precision = "auto"  # bfloat16 on a GPU
+    compile: Switch = "auto"  # torch.compile, on a GPU
 
     def __post_init__(self) -> None:
         check_bounds(self, epochs=(1, math.inf), batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1))
         check_bounds(self, warmup=(0, 0.99), weight_decay=(0, 1), gradient_norm=(1e-6, math.inf))
+        check_bounds(self, look_every=(1, math.inf), patience=(0, math.inf), average=(1, 50))
+        check_bounds(self, checkpoint_seconds=(0, math.inf))

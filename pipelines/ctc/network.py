@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipelines.batches import pad
 from pipelines.ctc.config import EncoderConfig
+from pipelines.parallel import SyncedBatchNorm
 from pipelines.tuning import Candidates
 from speechbench.features import FRAME_SHIFT
 
@@ -28,7 +29,7 @@ def steps_of(lengths: Tensor) -> Tensor:
     return torch.div(torch.div(lengths + 1, 2, rounding_mode="floor") + 1, 2, rounding_mode="floor")
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
+class MaskedBatchNorm(SyncedBatchNorm):
     """Batch norm over the frames that are not padding, so that padding changes nothing (Ioffe and Szegedy 2015)."""
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -97,8 +98,8 @@ def score_all(network: Network, features: Sequence[Tensor]) -> list[Tensor]:
     results: list[Tensor] = []
     for first in range(0, len(features), AT_ONCE):
         batch, lengths = pad(features[first : first + AT_ONCE])
-        scores, steps = network(batch, lengths)
-        results += [s[:n] for s, n in zip(scores, steps.tolist(), strict=True)]
+        scores, steps = network(batch.to(next(network.parameters()).device), lengths)
+        results += [s[:n] for s, n in zip(scores.cpu(), steps.tolist(), strict=True)]
     return results
 
 

@@ -1,66 +1,49 @@
-"""Training of a network by CTC: no alignment is needed, the tokens of each utterance are enough."""
+"""Training of a network by CTC: no alignment is needed, the tokens of each utterance are enough.
+
+A training that is stopped at any moment goes on from its last checkpoint and ends in the same weights.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
-from pipelines.batches import length_batches, pad
-from pipelines.ctc.augment import augment
+from pipelines import parallel
+from pipelines.ahead import ahead
+from pipelines.batches import length_batches
+from pipelines.ctc import checkpoint
+from pipelines.ctc.checkpoint import Look, Progress, Row, average
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
-from pipelines.ctc.network import Network, score_all, steps_of
-from pipelines.schedule import one_cycle
-from speechbench.errors import AudioError, SpeechbenchError, name_some
-from speechbench.manifest import Skipped
-from speechbench.progress import say, time_left
-from speechbench.score import Counts
-from speechbench.seeds import generator_of, seed_of
+from pipelines.ctc.items import Example, Source
+from pipelines.ctc.network import AT_ONCE, Network, score_all
+from pipelines.ctc.step import Stepper
+from speechbench.errors import SpeechbenchError, name_some
+from speechbench.features import FRAME_SHIFT
+from speechbench.progress import say, time_left, track_audio
+from speechbench.seeds import generator_of
 
-Row = dict[str, float | None]  # the metrics of an epoch; a rate is None where dev has nothing to be right
-
-LOOK_EVERY = 5  # epochs between two looks at dev
+RATES = {"e2e": "wer", "pipeline": "per"}  # of the errors that are counted
 PRIOR_UTTERANCES = 200  # of train, over which the tokens' priors are averaged
 
 
-@dataclass(frozen=True)
-class Item:
-    """One utterance: its features (T, F), read when they are needed, and its token numbers (U,)."""
+class Errors(Protocol):
+    """Errors on dev, and of how many words or phonemes."""
 
-    id: str
-    text: str
-    frames: int  # T
-    features: Callable[[], Tensor]
-    tokens: Tensor
+    @property
+    def errors(self) -> int:
+        """Substitutions, insertions and deletions."""
+        ...
 
-
-def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:
-    """Leave out, by name, utterances with more tokens than steps: CTC gives them no path and an infinite loss.
-
-    Args:
-        items: Of a training set.
-        name: The set's.
-        skipped: Takes what is left out.
-
-    Raises:
-        SpeechbenchError: None is left.
-    """
-    kept: list[Item] = []
-    for item in items:
-        repeats = int((item.tokens[1:] == item.tokens[:-1]).sum())  # a blank must stand between equal tokens
-        steps = int(steps_of(torch.tensor(item.frames)))
-        if steps >= len(item.tokens) + repeats:
-            kept.append(item)
-        else:
-            skipped.add(item.id, AudioError(f"{steps} steps are too few for '{item.text}'"))
-    if not kept:
-        raise SpeechbenchError(f"{name}: no utterance is left to train on")
-    return kept
+    @property
+    def words(self) -> int:
+        """Of the references."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,67 +53,158 @@ class Training:
     config: TrainingConfig
     augment: AugmentConfig
     seed: int
-    rate: Literal["wer", "per"]  # of the errors that are counted
-    count: Callable[[Network], Counts]  # the errors of the network's own text of dev
+    mode: Literal["e2e", "pipeline"]
+    count: Callable[[Network], Errors]  # the errors of the network's own text of dev
 
-    def fit(self, network: Network, items: Sequence[Item], log: Callable[[Row], None]) -> None:
-        """Train in place, and leave the network as it was after the epoch with the fewest errors.
+    def fit(self, network: Network, source: Source, log: Callable[[Row], None], kept: Path) -> None:
+        """Train in place, and leave the network with the weights that made the fewest errors.
 
         Args:
-            network: Changed.
-            items: With tokens that fit into their steps.
-            log: Takes a row of metrics after each epoch.
+            network: Changed; on the CPU again in the end.
+            source: Of utterances with tokens that fit into their steps.
+            log: Takes a row of metrics after each epoch; after a stop, those of the epochs before too.
+            kept: The checkpoint's file: read if it is there, left for the caller to remove.
+
+        Raises:
+            SpeechbenchError: A loss that is not finite; a checkpoint that is of another training or not whole.
         """
-        config = self.config
-        lengths = [item.frames for item in items]
-        size = round(config.batch_seconds * 100)
-        epochs = [length_batches(lengths, size, generator_of(self.seed, "batches", epoch)) for epoch in range(config.epochs)]
-        optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        schedule = one_cycle(optimizer, config.learning_rate, sum(map(len, epochs)), config.warmup)
-        best: tuple[int, dict[str, Tensor]] | None = None
-        start = time.monotonic()
-        for epoch, batches in enumerate(epochs, start=1):
-            torch.manual_seed(seed_of(self.seed, "epoch", epoch))
-            network.train()
-            losses = [self._step(network, [items[i] for i in batch], optimizer, schedule) for batch in batches]
-            row: Row = {"epoch": epoch, "loss": sum(losses) / len(losses)}
-            told = ""
-            if epoch % LOOK_EVERY == 0 or epoch == len(epochs):
-                counts = self.count(network)
-                row[f"dev_greedy_{self.rate}"] = counts.rate if counts.words else None
-                told = f", greedy {self.rate.upper()} of dev {100 * counts.rate:.1f} %"
-                if best is None or counts.errors <= best[0]:
-                    best = counts.errors, {name: value.clone() for name, value in network.state_dict().items()}
+        epochs = _Epochs(self, source)
+        stepper = Stepper(network, self.config, self.augment, self.seed, sum(epochs.counts))
+        progress = Progress()
+        if kept.is_file():
+            progress, state = checkpoint.load(kept, self.mode)
+            stepper.restore(state, progress.steps)
+            say(f"goes on after step {progress.steps} of {stepper.steps}, in epoch {progress.epoch}")
+        for row in progress.rows:
             log(row)
-            spent = time.monotonic() - start
+        _Fit(self, epochs, stepper, progress, log, kept).run()
+        network.cpu()
+        self._choose(network, progress, log)
+
+    def _choose(self, network: Network, progress: Progress, log: Callable[[Row], None]) -> None:
+        best = progress.best[-1]
+        if len(progress.best) > 1:
+            network.load_state_dict(average([look.weights for look in sorted(progress.best, key=lambda look: look.epoch)]))
+            found = self.look(network)
+            log({"averaged": len(progress.best), **self.rate(found)})
             say(
-                f"epoch {epoch} of {len(epochs)}: loss {row['loss']:.3f}{told}, "
-                f"{sum(lengths) / 100 * epoch / spent:.0f} x real time, {time_left(spent / epoch * (len(epochs) - epoch))} left"
+                f"mean of {len(progress.best)} epochs' weights: {found.errors} errors on dev; "
+                f"epoch {best.epoch}'s: {best.errors}"
             )
-        assert best is not None
-        network.load_state_dict(best[1])
+            if found.errors <= best.errors:
+                network.eval()
+                return
+        network.load_state_dict(best.weights)
         network.eval()
 
-    def _step(self, network: Network, items: Sequence[Item], optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> float:
-        features, lengths = pad([augment(item.features(), self.augment) for item in items])
-        scores, steps = network(features, lengths)
-        targets = torch.cat([item.tokens for item in items])
-        sizes = torch.tensor([len(item.tokens) for item in items])
-        # A stretch can leave too few steps for a text that fits barely; such a loss would be infinite and is left out.
-        loss = nn.functional.ctc_loss(scores.transpose(0, 1), targets, steps, sizes, reduction="none", zero_infinity=True)
-        loss = (loss / sizes.clamp_min(1)).mean()  # per token; a text may be empty
-        if not torch.isfinite(loss):
-            raise SpeechbenchError(f"the loss is not finite at {name_some(i.id for i in items)}; lower the learning rate")
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(network.parameters(), self.config.gradient_norm)
-        optimizer.step()
-        schedule.step()
-        return float(loss.detach())
+    def look(self, network: Network) -> Errors:
+        """The errors on dev, counted by the first process alone."""
+        return parallel.agreed(self.count(network) if parallel.is_first() else None)  # type: ignore[return-value]
+
+    def rate(self, found: Errors) -> Row:
+        """Errors as a metric."""
+        return {f"dev_greedy_{RATES[self.mode]}": found.errors / found.words if found.words else None}
 
 
-def log_priors(network: Network, items: Sequence[Item]) -> Tensor:
+class _Epochs:
+    """Which utterances are in which batch of which epoch."""
+
+    def __init__(self, training: Training, source: Source) -> None:
+        self.training, self.source = training, source
+        self.lengths = [item.frames for item in source.items]
+        self.counts = [len(self.batches(epoch)) for epoch in range(1, training.config.epochs + 1)]
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        size = round(self.training.config.batch_seconds / FRAME_SHIFT)
+        return length_batches(self.lengths, size, generator_of(self.training.seed, "batches", epoch))
+
+
+@dataclass
+class _Fit:
+    """A training under way."""
+
+    training: Training
+    epochs: _Epochs
+    stepper: Stepper
+    progress: Progress
+    log: Callable[[Row], None]
+    kept: Path
+
+    def run(self) -> None:
+        config, progress = self.training.config, self.progress
+        self.began, self.began_at, self.saved_at = progress.steps, time.monotonic(), time.monotonic()
+        while not progress.over:
+            self._epoch()
+            row: Row = {"epoch": progress.epoch, "loss": sum(progress.losses) / len(progress.losses)}
+            told = ""
+            if progress.epoch % config.look_every == 0 or progress.epoch == config.epochs:
+                told = self._look(row)
+            progress.rows.append(row)
+            self.log(row)
+            self._tell(row, told)
+            stale = 0 < config.patience <= progress.since_best
+            if stale:
+                say(f"ends early: the last {progress.since_best} looks at dev were no better")
+            progress.over = stale or progress.epoch == config.epochs
+            progress.epoch, progress.batches, progress.losses = progress.epoch + 1, 0, []
+            self._save()
+
+    def _epoch(self) -> None:
+        """The rest of an epoch."""
+        progress, stepper = self.progress, self.stepper
+        batches = self.epochs.batches(progress.epoch)
+        rest = range(progress.batches, len(batches))
+        shares = {number: parallel.share(batches[number]) for number in rest}
+        groups = {number: places for number, (places, _) in shares.items()}
+        label = f"epoch {progress.epoch} of {self.training.config.epochs}"
+        seconds = FRAME_SHIFT * sum(self.epochs.lengths[place] for places in groups.values() for place in places)
+        stepper.network.train()
+        read = ahead(self.epochs.source.read(progress.epoch - 1, groups))
+        for number, examples in track_audio(read, label, seconds, _seconds) if parallel.is_first() else read:
+            if parallel.size() > 1 and number != progress.batches:
+                lost = [self.epochs.source.items[place].id for place in groups[progress.batches]]
+                raise SpeechbenchError(f"{name_some(lost)} cannot be used, and another process waits; remove them from train")
+            stepper.step(progress.epoch, number, examples, shares[number][1], len(batches[number]))
+            progress.batches, progress.steps = number + 1, progress.steps + 1
+            if stepper.must_be_read:
+                progress.losses += stepper.losses()
+                due = time.monotonic() - self.saved_at >= self.training.config.checkpoint_seconds
+                if parallel.agreed(due) and number + 1 < len(batches):
+                    self._save()
+        progress.losses += stepper.losses()
+        if not progress.losses:
+            raise SpeechbenchError("no utterance of the training set can be used; see what was skipped")
+
+    def _look(self, row: Row) -> str:
+        found = self.training.look(self.stepper.network)
+        weights = {name: value.detach().cpu().clone() for name, value in self.stepper.network.state_dict().items()}
+        self.progress.keep(Look(self.progress.epoch, found.errors, weights), self.training.config.average)
+        row |= self.training.rate(found)
+        rate = found.errors / found.words if found.words else float("nan")
+        return f", greedy {RATES[self.training.mode].upper()} of dev {100 * rate:.1f} %"
+
+    def _tell(self, row: Row, told: str) -> None:
+        steps = self.progress.steps - self.began
+        if parallel.is_first() and steps:
+            spent = time.monotonic() - self.began_at
+            speed = FRAME_SHIFT * sum(self.epochs.lengths) * steps / len(self.progress.losses) / spent
+            left = time_left(spent / steps * (self.stepper.steps - self.progress.steps))
+            epoch = f"epoch {self.progress.epoch} of {self.training.config.epochs}"
+            say(f"{epoch}: loss {row['loss']:.3f}{told}, {speed:.0f} x real time, {left} left")
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if parallel.is_first():
+            checkpoint.save(self.kept, self.progress, self.stepper.state(), self.training.mode)
+
+
+def _seconds(batch: tuple[int, list[Example]]) -> float:
+    return FRAME_SHIFT * sum(example.item.frames for example in batch[1])
+
+
+def log_priors(network: Network, source: Source) -> Tensor:
     """The logarithm of each token's mean probability over some utterances, (V,)."""
-    sample = items[:: max(1, len(items) // PRIOR_UTTERANCES)]
-    scores = score_all(network, [item.features() for item in sample])
+    places = range(0, len(source.items), max(1, len(source.items) // PRIOR_UTTERANCES))
+    groups = {number: places[number : number + AT_ONCE] for number in range(0, len(places), AT_ONCE)}
+    scores = [s for _, examples in source.read(0, groups) for s in score_all(network, [e.features for e in examples])]
     return torch.cat(scores).exp().mean(0).clamp_min(1e-6).log()

@@ -2,84 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
-
+from pipelines import tensors
 from pipelines.batches import extract
-from pipelines.ctc.network import STEP, Network, greedy_tokens, score_all
-from pipelines.decoding import Decoder
+from pipelines.ctc.network import STEP, Network, score_all
 from pipelines.e2e.config import E2eConfig
-from pipelines.graph import Topology
-from speechbench.audio import Samples
+from pipelines.e2e.tokens import SPACE, Tokens, front_end, greedy
+from pipelines.packages import missing_packages
 from speechbench.config import build
-from speechbench.features import cmvn, log_mel
+from speechbench.errors import SpeechbenchError
 from speechbench.files import read_json
-from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped
 from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
+if TYPE_CHECKING:
+    from pipelines.decoding import Decoder
+    from pipelines.graph import Topology
+
 NETWORK = "network.safetensors"
-SPACE = " "
 
 
-def front_end(bands: int) -> Callable[[Samples], Tensor]:
-    """The features: log-mel with CMVN over the utterance."""
-    return lambda samples: cmvn(log_mel(samples, bands))
+def topology_of(tokens: Tokens) -> Topology:
+    """CTC over the alphabet."""
+    from pipelines.graph import Topology  # here, for a machine without its packages can decode greedily
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """The network's alphabet: characters and the space between words; token 0 is the blank."""
-
-    units: tuple[str, ...]
-
-    @classmethod
-    def of(cls, lexicon: Lexicon) -> Tokens:
-        """All characters of a lexicon of spellings."""
-        return cls((SPACE, *sorted({c for variants in lexicon.values() for spelling in variants for c in spelling})))
-
-    @property
-    def topology(self) -> Topology:
-        """CTC over these tokens."""
-        return Topology(self.units, SPACE, 0)
-
-    def numbers(self, words: Sequence[str]) -> Tensor:
-        """The token numbers of words; characters that the alphabet lacks are left out, for no output could match them."""
-        known = {unit: number for number, unit in enumerate(self.units, start=1)}
-        return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
-
-    def text(self, numbers: Iterable[int]) -> str:
-        """The text of token numbers without blanks, spaces single."""
-        return SPACE.join("".join(self.units[n - 1] for n in numbers).split())
-
-
-def greedy(scores: Tensor, tokens: Tokens) -> str:
-    """The text of the likeliest tokens, (T, V)."""
-    return tokens.text(greedy_tokens(scores))
+    return Topology(tokens.units, SPACE, 0)
 
 
 class E2eRecognizer:
     """Opens a run of `train --mode e2e`."""
 
     def __init__(self, run: Run) -> None:
+        self.run = run
         config = {key: value for key, value in run.config.items() if key != "mode"}
         self.config = build(E2eConfig, config, str(run.path / "config.json"))
         self.tokens = Tokens(tuple(read_json(run.path / "units.json")))
         self.front_end = front_end(self.config.encoder.bands)
-        self.network = Network(self.tokens.topology.columns, self.config.encoder)
-        state = load_file(run.path / NETWORK)
-        log_priors = state.pop("log_priors").numpy()
-        self.network.load_state_dict(state)
-        self.decoder = Decoder(run.path, self.tokens.topology, STEP, log_priors)
+        self.network = Network(self.tokens.columns, self.config.encoder)
+        state, _ = tensors.load(run.path / NETWORK)
+        try:
+            self.log_priors = state.pop("log_priors").numpy()
+            self.network.load_state_dict(state)
+        except (KeyError, RuntimeError) as error:
+            raise SpeechbenchError(f"{run.path / NETWORK}: does not fit the run's config and alphabet; train again") from error
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """With lexicon and language model.
+
+        Raises:
+            SpeechbenchError: Its packages are missing.
+        """
+        if missing := missing_packages():
+            raise SpeechbenchError(
+                f"{self.run.path}: {' and '.join(missing)} must be installed to decode with lexicon and language model; "
+                "decode with --greedy for the network's own text"
+            )
+        from pipelines.decoding import Decoder
+
+        return Decoder(self.run.path, topology_of(self.tokens), STEP, self.log_priors)
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """For each utterance the best words with the language model, the network's own text, and what else is asked for."""
+        decoder = None if request.greedy else self.decoder
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
             (scores,) = score_all(self.network, [features])
-            heard = self.decoder.hear(utterance, scores.numpy(), request)
-            yield replace(heard, phonemes=None, greedy=greedy(scores, self.tokens))  # its units are characters
+            text = greedy(scores, self.tokens)
+            if decoder is None:
+                yield Hypothesis(utterance.id, text, greedy=text, duration=utterance.duration)
+            else:
+                heard = decoder.hear(utterance, scores.numpy(), request)
+                yield replace(heard, phonemes=None, greedy=text)  # its units are characters

@@ -2,68 +2,150 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from functools import partial
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines.batches import extract
+from pipelines import parallel, tensors
+from pipelines.ctc.items import Item, Source, Stored, fitting
 from pipelines.ctc.network import CANDIDATES, Network, score_all
-from pipelines.ctc.train import Item, Training, fitting, log_priors
+from pipelines.ctc.scenes import Renderer, Scenes
+from pipelines.ctc.train import Training, log_priors
+from pipelines.e2e import features
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.recognizer import NETWORK, Tokens, front_end, greedy
+from pipelines.e2e.recognizer import NETWORK, topology_of
+from pipelines.e2e.tokens import Tokens, front_end, greedy
+from pipelines.packages import missing_packages
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
-from pipelines.words import open_graph, prepare_words, report_language_model
+from pipelines.words import open_graph, open_lexicon, prepare_words, report_language_model
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_json, write_json
 from speechbench.lexicon import spell
 from speechbench.manifest import Manifest, Skipped
+from speechbench.progress import say
 from speechbench.run import Run
-from speechbench.score import Counts, align, count
 from speechbench.seeds import seed_of
+from speechbench.torch_audio import torchaudio
+
+UNITS, FEATURES, CHECKPOINT = "units.json", "features", "checkpoint.safetensors"
+AT_ONCE = 256  # utterances of dev whose scores are in memory
 
 
-def train(run: Run, config: E2eConfig, manifest: Manifest, dev: Manifest, skipped: Skipped, init: Run | None = None) -> None:
+def train(
+    run: Run,
+    config: E2eConfig,
+    manifest: Manifest,
+    dev: Manifest,
+    skipped: Skipped,
+    init: Run | None = None,
+    renderer: Renderer | None = None,
+) -> None:
     """Train into a run folder: network, language model, lexicon of spellings, and the decoding weights chosen on dev.
 
     Args:
-        run: A new run.
+        run: A new run, or one that was stopped; of several processes only the first writes into it.
         config: How.
         manifest: With texts.
         dev: With texts; the best epoch by WER and the decoding weights are chosen on it.
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
         init: A finished run of the same size and alphabet, whose network is trained on.
+        renderer: Lays other noise under the utterances in each epoch; without one they are heard as they are.
 
     Raises:
         SpeechbenchError: No utterance is left; `init` does not fit.
     """
-    lexicon = prepare_words(run, config.language_model, [u.text or "" for u in manifest], spell)
-    report_language_model(run, dev)
-    tokens = Tokens.of(lexicon)
-    write_json(run.path / "units.json", list(tokens.units))
-    items = fitting(_load(manifest, tokens, config, skipped, "features of train"), manifest.name, skipped)
-    dev_items = _load(dev, tokens, config, skipped, "features of dev")
+    folder, bands = run.path / FEATURES, config.encoder.bands
+    if parallel.is_first():
+        run.forget()  # what a training that was stopped had logged; the checkpoint knows its own
+        lexicon = prepare_words(run, config.language_model, [u.text or "" for u in manifest], spell)
+        report_language_model(run, dev)
+        write_json(run.path / UNITS, list(Tokens.of(lexicon).units))
+        if renderer is None:
+            features.write(folder / "train", manifest, bands)
+        features.write(folder / "dev", dev, bands)
+    parallel.wait()
+    tokens = Tokens(tuple(read_json(run.path / UNITS)))
+    source = _source(run, config, manifest, tokens, skipped, renderer)
+    judge = _Judge(tokens, features.read(folder / "dev", dev, bands, tokens, skipped))
 
     torch.manual_seed(seed_of(config.seed, "network"))
-    network = Network(tokens.topology.columns, config.encoder)
+    network = Network(tokens.columns, config.encoder)
     if init is not None:
         network.load_state_dict(_weights_of(init, config, tokens))
-    judge = partial(_greedy_counts, tokens=tokens, items=dev_items)
-    training = Training(config.training, config.augment, config.seed, "wer", judge)
-    training.fit(network, items, lambda row: run.log(stage="network", **row))
-    priors = log_priors(network, items)
-    save_file({**network.state_dict(), "log_priors": priors}, run.path / NETWORK)
+    training = Training(config.training, config.augment, config.seed, "e2e", judge)
+    training.fit(network, source, lambda row: _log(run, row), run.path / CHECKPOINT)
+    if parallel.is_first():
+        priors = log_priors(network, source)
+        tensors.save(run.path / NETWORK, {**network.state_dict(), "log_priors": priors})
+        _choose_weights(run, config, network, priors, judge, dev)
+        shutil.rmtree(folder)
+        (run.path / CHECKPOINT).unlink()
+    parallel.wait()
 
-    graph = open_graph(run.path, tokens.topology, lexicon)
-    usable = {item.id: item for item in dev_items}
-    chosen = dev.select(lambda utterance: utterance.id in usable).sample(MOST_UTTERANCES, config.seed)
-    scores = score_all(network, [usable[utterance.id].features() for utterance in chosen])
-    scored = [(utterance.words, s.numpy()) for utterance, s in zip(chosen, scores, strict=True)]
-    weights, looks = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam)
-    for look in looks:
-        run.log(stage="decoding", **look)
+
+def _log(run: Run, row: dict[str, Any]) -> None:
+    if parallel.is_first():
+        run.log(stage="network", **row)
+
+
+def _source(
+    run: Run, config: E2eConfig, manifest: Manifest, tokens: Tokens, skipped: Skipped, renderer: Renderer | None
+) -> Source:
+    """What is trained on: features that lie ready, or scenes."""
+    bands = config.encoder.bands
+    if renderer is None:
+        stored = features.read(run.path / FEATURES / "train", manifest, bands, tokens, skipped)
+        return Stored(fitting(stored.items, manifest.name, skipped), stored.features)
+    clean = fitting(features.clean_items(manifest, tokens), manifest.name, skipped)
+    return Scenes(renderer, {item.id: item for item in clean}, front_end(bands), skipped)
+
+
+@dataclass(frozen=True)
+class _Errors:
+    errors: int
+    words: int
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Counts the errors of a network's own text of dev."""
+
+    tokens: Tokens
+    dev: Stored
+
+    def __call__(self, network: Network) -> _Errors:
+        errors = words = 0
+        for first in range(0, len(self.dev.items), AT_ONCE):
+            items = self.dev.items[first : first + AT_ONCE]
+            for item, scores in zip(items, self.scores(network, items), strict=True):
+                said, heard = item.text.split(), greedy(scores, self.tokens).split()
+                errors += torchaudio.functional.edit_distance(said, heard)
+                words += len(said)
+        return _Errors(errors, words)
+
+    def scores(self, network: Network, items: Sequence[Item]) -> list[Tensor]:
+        """The network's scores of some of dev."""
+        return score_all(network, [self.dev.features(item.id) for item in items])
+
+
+def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tensor, judge: _Judge, dev: Manifest) -> None:
+    """Choose the decoding weights on dev; without the graph's packages the first candidates are taken unseen."""
+    weights = CANDIDATES.first
+    if missing := missing_packages():
+        say(f"{' and '.join(missing)} must be installed to choose decoding weights on dev; untried ones are taken: {weights}")
+    else:
+        graph = open_graph(run.path, topology_of(judge.tokens), open_lexicon(run.path))
+        usable = {item.id: item for item in judge.dev.items}
+        chosen = dev.select(lambda utterance: utterance.id in usable).sample(MOST_UTTERANCES, config.seed)
+        scores = judge.scores(network, [usable[utterance.id] for utterance in chosen])
+        scored = [(utterance.words, s.numpy()) for utterance, s in zip(chosen, scores, strict=True)]
+        weights, looks = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam)
+        for look in looks:
+            run.log(stage="decoding", **look)
     write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
 
 
@@ -71,7 +153,7 @@ def _weights_of(init: Run, config: E2eConfig, tokens: Tokens) -> dict[str, Tenso
     """The network of a finished run, if it is of this size and alphabet."""
     if init.mode != "e2e":
         raise SpeechbenchError(f"{init.path}: is a {init.mode} run; name one of --mode e2e to start from")
-    units = tuple(read_json(init.path / "units.json"))
+    units = tuple(read_json(init.path / UNITS))
     if units != tokens.units:
         odd = name_some(repr(unit) for unit in sorted(set(units) ^ set(tokens.units)))
         raise SpeechbenchError(f"{init.path}: its alphabet differs from the training texts' in {odd}; train from scratch")
@@ -79,27 +161,6 @@ def _weights_of(init: Run, config: E2eConfig, tokens: Tokens) -> dict[str, Tenso
         raise SpeechbenchError(
             f"{init.path}: its [encoder] is {init.config['encoder']}; set the same one, or train from scratch"
         )
-    state = load_file(init.path / NETWORK)
+    state, _ = tensors.load(init.path / NETWORK)
     del state["log_priors"]
     return state
-
-
-def _load(manifest: Manifest, tokens: Tokens, config: E2eConfig, skipped: Skipped, label: str) -> list[Item]:
-    pairs = extract(manifest, front_end(config.encoder.bands), skipped, label)
-    items = [
-        Item(utterance.id, utterance.text or "", len(features), partial(_same, features), tokens.numbers(utterance.words))
-        for utterance, features in pairs
-    ]
-    if not items:
-        raise SpeechbenchError(f"{manifest.name}: no utterance can be used: {skipped.reasons[manifest.utterances[0].id]}")
-    return items
-
-
-def _same(features: Tensor) -> Tensor:
-    return features
-
-
-def _greedy_counts(network: Network, tokens: Tokens, items: list[Item]) -> Counts:
-    scores = score_all(network, [item.features() for item in items])
-    pairs = zip(items, scores, strict=True)
-    return sum((count(align(item.text.split(), greedy(s, tokens).split())) for item, s in pairs), Counts())

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.frames import Frames
 from pipelines.graph import Aligner, BestPath, Graph, Topology, units_on
-from pipelines.phoneme.corpus import Frames, Spoken
+from pipelines.phoneme.corpus import Spoken
 from speechbench.lexicon import Lexicon
 
 Alignment = NDArray[np.int64]  # (T,), columns

@@ -7,18 +7,19 @@ the space. Source: Graves et al. 2006; Miao et al. 2015 (phonemes by CTC, then l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.items import Item, Source, Stored, fitting
 from pipelines.ctc.network import Network, greedy_tokens, score_all
-from pipelines.ctc.train import Item, Row, Training, fitting, log_priors
+from pipelines.ctc.train import Training, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
-from pipelines.phoneme.corpus import Corpus, Frames
+from pipelines.phoneme.corpus import Corpus
 from pipelines.phoneme.recognizer import WEIGHTS
 from speechbench.features import cmvn
 from speechbench.lexicon import Lexicon
@@ -36,7 +37,7 @@ def phonemes_of(words: Sequence[str], lexicon: Lexicon, separator: str) -> list[
     return units
 
 
-def items(corpus: Corpus, lexicon: Lexicon, topology: Topology, name: str, skipped: Skipped) -> list[Item]:
+def source_of(corpus: Corpus, lexicon: Lexicon, topology: Topology, name: str, skipped: Skipped) -> Source:
     """A corpus as the training by CTC wants it; its features stay in their file until they are needed.
 
     Args:
@@ -51,39 +52,37 @@ def items(corpus: Corpus, lexicon: Lexicon, topology: Topology, name: str, skipp
     """
     numbers = {unit: number for number, unit in enumerate(topology.units, start=1)}  # 0 is the blank
     found = []
-    for place, one in enumerate(corpus.spoken):
+    for one in corpus.spoken:
         units = phonemes_of(one.words, lexicon, topology.separator)
         tokens = torch.tensor([numbers[unit] for unit in units], dtype=torch.long)
-        read = partial(_features, corpus.heard, place)
-        found.append(Item(one.id, " ".join(one.words), one.frames[0], read, tokens))
-    return fitting(found, name, skipped)
-
-
-def _features(frames: Frames, place: int) -> Tensor:
-    return cmvn(frames[place])
+        found.append(Item(one.id, " ".join(one.words), one.frames[0], tokens))
+    places = {one.id: place for place, one in enumerate(corpus.spoken)}
+    return Stored(fitting(found, name, skipped), lambda key: cmvn(corpus.heard[places[key]]))
 
 
 def fit(
     folder: Path,
-    items: Sequence[Item],
+    source: Source,
     dev: Sequence[tuple[list[str], Tensor]],
     lexicon: Lexicon,
     topology: Topology,
     config: CtcConfig,
     seed: int,
     log: Callable[[Row], None],
+    kept: Path,
 ) -> None:
     """Train a network into a folder.
 
     Args:
         folder: Of the stage.
-        items: To train on.
+        source: Of what is trained on.
         dev: Words and log-mel energies (T, F); the best epoch by greedy PER is chosen on it.
         lexicon: Of the words. What it lacks has no phonemes to be right: its sounds are insertions, in every epoch.
         topology: CTC over the phonemes.
         config: How.
         seed: Of the training.
         log: Takes a row of metrics after each epoch.
+        kept: The checkpoint's file, outside the folder; the caller removes it.
     """
     features = [cmvn(mel) for _, mel in dev]
     spoken = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
@@ -94,8 +93,8 @@ def fit(
 
     torch.manual_seed(seed_of(seed, "ctc"))
     network = Network(topology.columns, config.encoder)
-    Training(config.training, config.augment, seed, "per", errors).fit(network, items, log)
-    save_file({**network.state_dict(), "log_priors": log_priors(network, items)}, folder / WEIGHTS)
+    Training(config.training, config.augment, seed, "pipeline", errors).fit(network, source, log, kept)
+    save_file({**network.state_dict(), "log_priors": log_priors(network, source)}, folder / WEIGHTS)
 
 
 def greedy_phonemes(scores: Tensor, topology: Topology) -> list[str]:

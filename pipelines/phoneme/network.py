@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipelines.frames import Frames
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.corpus import Frames
 from pipelines.schedule import one_cycle
 from speechbench.progress import track
 

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipelines.frames import Frames, write_frames
 from pipelines.graph import Topology
 from pipelines.phoneme.align import Alignment, Sentences
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
-from pipelines.phoneme.corpus import Frames, write_frames
 from pipelines.phoneme.gmm import Block, Mixtures
 from pipelines.phoneme.transforms import lda, mllt, splice
 from pipelines.tree import Tree

@@ -19,13 +19,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
-from pipelines.ctc.train import Item, Row
+from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.items import Source
+from pipelines.frames import Frames
 from pipelines.graph import Aligner, BestPath, Graph, Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.corpus import BANDS, Corpus, Frames
+from pipelines.phoneme.corpus import BANDS, Corpus
 from pipelines.phoneme.recognizer import (
     CTC,
     NETWORK,
@@ -53,6 +55,7 @@ from speechbench.score import Counts, align, count
 from speechbench.seeds import generator_of, seed_of
 
 FEATURES, UNITS, DECODING, METRICS = "features", "units.json", "decoding.json", "metrics.json"
+CHECKPOINT = "checkpoint.safetensors"  # of the network trained by CTC
 
 Log = Callable[[dict[str, Any]], None]  # takes a row of metrics
 
@@ -90,7 +93,7 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
     training = _Training(run, config, corpus, lexicon, judge)
     if config.acoustic == CTC:
-        training.by_ctc(ctc.items(corpus, lexicon, topology, manifest.name, skipped), topology)
+        training.by_ctc(ctc.source_of(corpus, lexicon, topology, manifest.name, skipped), topology)
     else:
         training.to(config.acoustic, topology)
     shutil.rmtree(run.path / FEATURES)
@@ -160,17 +163,19 @@ class _Training:
         if last == "network":
             self._network(sentences, stage)
 
-    def by_ctc(self, items: list[Item], phonemes: Topology) -> None:
+    def by_ctc(self, source: Source, phonemes: Topology) -> None:
         """Train the network that needs no stage before it."""
-        config, dev = self.config.ctc, self.judge.dev
+        config, dev, kept = self.config.ctc, self.judge.dev, self.run.path / CHECKPOINT
 
         def make(folder: Path, log: Log) -> None:
             def report(row: Row) -> None:
                 log({"stage": CTC, **row})
 
-            ctc.fit(folder, items, dev, self.lexicon, phonemes, config, self.config.seed, report)
+            ctc.fit(folder, source, dev, self.lexicon, phonemes, config, self.config.seed, report, kept)
 
-        self.judge(CTC, ctc_acoustic(self._once(CTC, make), phonemes, config))
+        trained = self._once(CTC, make)
+        kept.unlink(missing_ok=True)
+        self.judge(CTC, ctc_acoustic(trained, phonemes, config))
 
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, self.corpus.spoken)

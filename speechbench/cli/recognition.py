@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One config key, for example training.epochs=20.")
 @click.option("--seed", type=int, help="All chance is drawn from it; the config's `seed` otherwise.")
-@click.option("--resume", is_flag=True, help="Go on behind the last stage of a training that was stopped (pipeline).")
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped, as if it had not been.")
+@click.option(
+    "--noise", type=options.FILE, multiple=True, help="Manifest of noise to lay under --train, other in each epoch (e2e)."
+)
+@click.option("--recipe", default="car", show_default=True, help="How, with --noise: a name as for synth, or a TOML file.")
 @options.overwrite
 def train(
     mode: str,
@@ -40,6 +44,8 @@ def train(
     settings: tuple[str, ...],
     seed: int | None,
     resume: bool,
+    noise: tuple[Path, ...],
+    recipe: str,
     overwrite: bool,
 ) -> None:
     """Train a recogniser and its language model into a run folder.
@@ -51,41 +57,21 @@ def train(
     speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
     speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --set training.epochs=40 --out runs/e2e
     speechbench train --mode e2e --train car.jsonl --dev dev.jsonl --init-from runs/e2e --out runs/e2e-car
+    speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --noise cars.jsonl --out runs/e2e-live
+    torchrun --nproc-per-node 8 -m speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --out runs/e2e-large
     """  # noqa: D301
-    from pipelines.modes import mode_of
-    from speechbench import config as configs
-    from speechbench import files, manifest
-    from speechbench.progress import say
-    from speechbench.run import Run
+    if mode != "e2e":
+        if init_from is not None:
+            raise click.UsageError("--init-from is for --mode e2e; the pipeline always begins with a flat start")
+        if noise:
+            raise click.UsageError("--noise is for --mode e2e; the pipeline trains on what 'speechbench synth' has written")
+    from pipelines.parallel import joined
+    from speechbench.cli import training
 
-    if init_from is not None and mode != "e2e":
-        raise click.UsageError("--init-from is for --mode e2e; the pipeline always begins with a flat start")
-    if resume and mode != "pipeline":
-        raise click.UsageError("--resume is for --mode pipeline, which is trained in stages")
-    init = Run.open(init_from) if init_from is not None else None
-    chosen = mode_of(mode)
     overrides = settings if seed is None else (*settings, f"seed={seed}")
-    config = configs.load(chosen.config, config_path, overrides)
-    manifests = {"train": manifest.read(train_path).with_text(), "dev": manifest.read(dev_path).with_text()}
-    inputs = [*manifest.inputs(manifests.values()), *configs.files_named(config), *filter(None, [init_from])]
-    files.keep_inputs(out, inputs)
-    begun = resume and files.is_begun(out, "run") and (out / "provenance.json").is_file()
-    if begun:
-        Run.check_begun(out, mode, config, manifests)
-        if files.is_finished(out, "run"):
-            say(f"{out}: is finished already")
-            click.echo(out)
-            return
-        files.remove_asides(out)
-    else:
-        files.claim(out, overwrite or (resume and files.is_begun(out, "run")))
-    skipped = manifest.Skipped()
-    with files.making(out, "run", keep=begun):
-        run = Run.create(out, mode, config, config.seed, manifests)
-        started = {} if init is None else {"init": init}
-        chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **started)
-        skipped.close(sum(map(len, manifests.values())), out / "skipped.jsonl")
-        run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons), dev_looks=run.dev_looks())
+    order = training.Order(mode, train_path, dev_path, out, config_path, overrides, init_from, noise, recipe)
+    with joined():
+        training.train(order, resume, overwrite)
     click.echo(out)
 
 
@@ -100,9 +86,17 @@ def train(
     type=click.Choice(["phonemes", "words", "language-model", "search"]),
     help="Make one part perfect with the reference's help.",
 )
+@click.option("--greedy", is_flag=True, help="The network's own text alone, without lexicon and language model (e2e).")
 @options.overwrite
 def decode(
-    run_path: Path, data_path: Path, out: Path, nbest: int | None, beam: float | None, oracle: str | None, overwrite: bool
+    run_path: Path,
+    data_path: Path,
+    out: Path,
+    nbest: int | None,
+    beam: float | None,
+    oracle: str | None,
+    greedy: bool,
+    overwrite: bool,
 ) -> None:
     """Transcribe a manifest with a trained recogniser.
 
@@ -120,11 +114,15 @@ def decode(
 
     if oracle and nbest:
         raise click.UsageError("--nbest is for what was heard; leave it out with --oracle")
+    if greedy and (nbest or beam or oracle):
+        raise click.UsageError("--nbest, --beam and --oracle are for the search, which --greedy leaves out")
     run = Run.open(run_path)
+    if greedy and run.mode != "e2e":
+        raise click.UsageError("--greedy is for runs of --mode e2e; a pipeline's words come from its lexicon")
     data = manifest.read(data_path)
     files.keep_inputs(out, [run_path, *manifest.inputs([data])])
     files.claim_file(out, overwrite)
-    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle))
+    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle, greedy))
     click.echo(out)
 
 

@@ -1,0 +1,47 @@
+"""Where a network is trained, and with which numbers."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.ctc.config import Device, Precision, Switch
+from speechbench.errors import SpeechbenchError
+
+
+def chosen_device(name: Device) -> torch.device:
+    """The device of a config; of several GPUs the one that this process was given.
+
+    Raises:
+        SpeechbenchError: A GPU is asked for where torch sees none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise SpeechbenchError(
+            f"training.device is 'cuda', but torch {torch.__version__} sees no GPU here; set it to 'auto' or 'cpu'"
+        )
+    return torch.device("cuda", torch.cuda.current_device()) if has_gpu and name != "cpu" else torch.device("cpu")
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """In which a network's forward pass runs: "auto" is bfloat16 on a GPU; losses and weights stay in float32."""
+    half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def compiled(network: nn.Module, device: torch.device, switch: Switch) -> nn.Module:
+    """The network as training calls it: "auto" compiles on a GPU; the weights are shared."""
+    if switch == "on" or (switch == "auto" and device.type == "cuda"):
+        return cast(nn.Module, torch.compile(network, dynamic=True))
+    return network
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a device; only from pinned memory does a copy to a GPU run beside other work."""
+    if values.device.type == device.type:
+        return values
+    pinned = values.pin_memory() if device.type == "cuda" else values
+    return pinned.to(device, non_blocking=True)

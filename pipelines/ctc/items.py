@@ -1,0 +1,101 @@
+"""What a network is trained on by CTC: utterances with their tokens, and where their features come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from pipelines.ctc.network import steps_of
+from speechbench.errors import AudioError, SpeechbenchError
+from speechbench.manifest import Skipped
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance: its frames, T, and its token numbers (U,)."""
+
+    id: str
+    text: str
+    frames: int
+    tokens: Tensor
+
+    def fits(self, frames: int) -> bool:
+        """Whether so many frames give steps enough for its tokens: CTC has no path through fewer, and an infinite loss."""
+        repeats = int((self.tokens[1:] == self.tokens[:-1]).sum())  # a blank must stand between equal tokens
+        return int(steps_of(torch.tensor(frames))) >= len(self.tokens) + repeats
+
+
+class Example(NamedTuple):
+    """An utterance and its features, (T, F)."""
+
+    item: Item
+    features: Tensor
+
+
+Batches = Generator[tuple[int, list[Example]], None, None]  # each with the number of its group
+
+
+class Source(Protocol):
+    """Where the utterances of each epoch come from."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """What each epoch holds."""
+        ...
+
+    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+        """Read or make the features of groups of items.
+
+        Args:
+            epoch: From 0.
+            groups: Places of items, by the groups' numbers.
+
+        Returns:
+            The groups, in their order, with their numbers; one of which nothing can be used is left out.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Features that lie ready, the same in each epoch."""
+
+    items: Sequence[Item]
+    features: Callable[[str], Tensor]  # of an utterance, by its id
+
+    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+        """Read features when they are needed."""
+        for number, places in groups.items():
+            chosen = [self.items[place] for place in places]
+            yield number, [Example(item, self.features(item.id)) for item in chosen]
+
+
+def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:
+    """Leave out, by name, utterances with more tokens than steps.
+
+    Args:
+        items: Of a training set.
+        name: The set's.
+        skipped: Takes what is left out.
+
+    Raises:
+        SpeechbenchError: None is left.
+    """
+    kept: list[Item] = []
+    for item in items:
+        if item.fits(item.frames):
+            kept.append(item)
+        else:
+            skipped.add(item.id, too_short(item, item.frames))
+    if not kept:
+        raise SpeechbenchError(f"{name}: no utterance is left to train on")
+    return kept
+
+
+def too_short(item: Item, frames: int) -> AudioError:
+    """What is said of an utterance that does not fit."""
+    return AudioError(f"{int(steps_of(torch.tensor(frames)))} steps are too few for '{item.text}'")

@@ -1,0 +1,93 @@
+"""Training on scenes that are rendered while it goes on: other noise under the same speech in each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor
+
+from pipelines.ctc.items import Batches, Example, Item, too_short
+from speechbench.features import frames_of
+from speechbench.manifest import Skipped
+
+
+class Scene(Protocol):
+    """What is asked of a scene here."""
+
+    @property
+    def id(self) -> str:
+        """Its own, the same in each epoch."""
+        ...
+
+    @property
+    def clean_id(self) -> str:
+        """The utterance that it is made from."""
+        ...
+
+
+class Rendered(Protocol):
+    """What is asked of a rendered batch."""
+
+    @property
+    def samples(self) -> Tensor:
+        """(B, N), on any device."""
+        ...
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,), samples."""
+        ...
+
+    @property
+    def scenes(self) -> Sequence[Scene]:
+        """B."""
+        ...
+
+
+class Renderer(Protocol):
+    """What draws and renders scenes; the command line hands one in, for synthesis and training do not know each other."""
+
+    def scenes(self, epoch: int) -> Sequence[Scene]:
+        """The scenes of an epoch, from 0, the same whenever it is asked for."""
+        ...
+
+    def render(self, groups: Iterable[Sequence[Scene]]) -> Iterator[Rendered]:
+        """Their audio, in the groups they come in; what cannot be rendered is noted and left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes of the utterances that can be trained on."""
+
+    renderer: Renderer
+    clean: Mapping[str, Item]  # by the utterance's id
+    front_end: Callable[[Tensor], Tensor]  # (N,) -> (T, F)
+    skipped: Skipped
+
+    @cached_property
+    def items(self) -> Sequence[Item]:
+        """An item for each scene: as long as its clean utterance, with the same tokens."""
+        return [replace(self.clean[scene.clean_id], id=scene.id) for scene in self._usable(0)]
+
+    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+        """Render groups of scenes and compute their features, where they are rendered."""
+        scenes = self._usable(epoch)
+        by_id = {item.id: item for item in self.items}
+        number_of = {scenes[place].id: number for number, places in groups.items() for place in places}
+        for batch in self.renderer.render([scenes[place] for place in places] for places in groups.values()):
+            examples: list[Example] = []
+            for scene, samples, length in zip(batch.scenes, batch.samples, batch.lengths.tolist(), strict=True):
+                item = by_id[scene.id]
+                if item.fits(frames_of(length)):  # its audio may be a little shorter than its manifest says
+                    examples.append(Example(item, self.front_end(samples[:length])))
+                else:
+                    self.skipped.add(scene.id, too_short(item, frames_of(length)))
+            if examples:
+                yield number_of[examples[0].item.id], examples
+
+    def _usable(self, epoch: int) -> list[Scene]:
+        return [scene for scene in self.renderer.scenes(epoch) if scene.clean_id in self.clean]

@@ -1,0 +1,162 @@
+"""One step of the optimiser: a batch through the network, its losses, its gradients.
+
+All chance is drawn from (seed, epoch, utterance) or (seed, epoch, step, process), so that a training that goes on after a
+stop needs no generator's state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipelines import parallel
+from pipelines.batches import pad
+from pipelines.ctc.augment import augment
+from pipelines.ctc.config import AugmentConfig, TrainingConfig
+from pipelines.ctc.device import autocast, chosen_device, compiled, moved
+from pipelines.ctc.items import Example
+from pipelines.ctc.network import Network
+from pipelines.schedule import one_cycle
+from speechbench.errors import SpeechbenchError, name_some
+from speechbench.seeds import seed_of
+
+UNREAD = 16  # steps whose losses may wait on a GPU: reading them makes the processor wait for it
+
+State = dict[str, Tensor]
+
+
+class Stepper:
+    """A network, its optimiser and its schedule."""
+
+    def __init__(self, network: Network, config: TrainingConfig, augment: AugmentConfig, seed: int, steps: int) -> None:
+        """Bring the network to its device.
+
+        Args:
+            network: Trained in place.
+            config: How.
+            augment: What changes the features.
+            seed: Of all chance.
+            steps: Batches in the whole training, for the learning rate.
+        """
+        self.config, self.augment, self.seed, self.steps = config, augment, seed, steps
+        self.device = chosen_device(config.device)
+        self.network = network.to(self.device)
+        self.forward = compiled(self.network, self.device, config.compile)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.schedule = one_cycle(self.optimizer, config.learning_rate, steps, config.warmup)
+        self._told: list[_Told] = []
+
+    def step(self, epoch: int, number: int, examples: Sequence[Example], weight: float, whole: int) -> None:
+        """Change the weights once.
+
+        Args:
+            epoch: From 1.
+            number: Of the step within the epoch.
+            examples: This process's part of the batch.
+            weight: How much each of them counts.
+            whole: Utterances in the batches of all processes.
+        """
+        changed = [self._augmented(epoch, example) for example in examples]
+        torch.manual_seed(seed_of(self.seed, "step", epoch, number, parallel.rank()))
+        features, lengths = pad(changed)
+        with autocast(self.device, self.config.precision):
+            scores, steps = self.forward(moved(features, self.device), lengths)
+        losses = ctc_losses(scores.float(), steps, examples)  # losses of further heads are added up here
+        loss = losses.sum() * (weight / whole)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        parallel.add_up(p.grad for p in self.network.parameters() if p.grad is not None)
+        length = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
+        self._told.append(_Told(list(examples), losses.detach(), loss.detach(), length))
+        if self.device.type == "cpu":
+            self._told[-1].check()  # before the weights are spoilt
+        self.optimizer.step()
+        self.schedule.step()
+
+    @property
+    def must_be_read(self) -> bool:
+        """Whether `losses` should be asked for."""
+        return len(self._told) >= (UNREAD if self.device.type == "cuda" else 1)
+
+    def losses(self) -> list[float]:
+        """The loss per token of each step since they were last asked for, over all processes.
+
+        Raises:
+            SpeechbenchError: Some are not finite; names the utterances.
+        """
+        told, self._told = self._told, []
+        if not told:
+            return []
+        for one in told:
+            one.check()
+        losses = torch.stack([one.loss for one in told])
+        parallel.add_up([losses])
+        read: list[float] = losses.tolist()
+        return read
+
+    def state(self) -> State:
+        """The weights, and what the optimiser remembers."""
+        remembered = self.optimizer.state_dict()["state"]
+        flat = {f"optimizer.{n}.{key}": value for n, values in remembered.items() for key, value in values.items()}
+        return flat | {f"network.{name}": value for name, value in self.network.state_dict().items()}
+
+    def restore(self, state: State, done: int) -> None:
+        """Go on where a state was taken, after so many steps."""
+        weights, remembered = {}, dict[int, State]()
+        for name, value in state.items():
+            kind, _, rest = name.partition(".")
+            if kind == "network":
+                weights[rest] = value
+            else:
+                number, _, key = rest.partition(".")
+                remembered.setdefault(int(number), {})[key] = value
+        self.network.load_state_dict(weights)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": remembered, "param_groups": groups})
+        self.schedule = one_cycle(self.optimizer, self.config.learning_rate, self.steps, self.config.warmup, done)
+
+    def _augmented(self, epoch: int, example: Example) -> Tensor:
+        item, features = example
+        torch.manual_seed(seed_of(self.seed, "augment", epoch, item.id))
+        changed = augment(features, self.augment)
+        if item.fits(len(changed)):
+            return changed
+        return augment(features, replace(self.augment, stretch=0.0))  # a text that fits barely is not squeezed further
+
+
+class _Told(NamedTuple):
+    """What is to be read of a step, when it does not keep a GPU waiting."""
+
+    examples: list[Example]
+    losses: Tensor  # (B,)
+    loss: Tensor  # this process's part of the batch's
+    gradient_norm: Tensor
+
+    def check(self) -> None:
+        if math.isfinite(float(self.gradient_norm)) and bool(self.losses.isfinite().all()):
+            return
+        ids = [example.item.id for example in self.examples]
+        if unheard := [example.item.id for example in self.examples if not example.features.isfinite().all()]:
+            raise SpeechbenchError(f"the loss is not finite, for the features of {name_some(unheard)} are not; remove them")
+        odd = [name for name, finite in zip(ids, self.losses.isfinite().tolist(), strict=True) if not finite]
+        what = f"loss is not finite at {name_some(odd)}" if odd else f"gradient is not finite at {name_some(ids)}"
+        raise SpeechbenchError(f"the {what}; lower the learning rate")
+
+
+def ctc_losses(scores: Tensor, steps: Tensor, examples: Sequence[Example]) -> Tensor:
+    """The loss of each utterance per token, for texts may differ in length and may be empty.
+
+    Shape:
+        (B, T, V), (B,) -> (B,)
+
+    Source: Graves et al. 2006.
+    """
+    sizes = torch.tensor([len(example.item.tokens) for example in examples])
+    targets = moved(torch.cat([example.item.tokens for example in examples]), scores.device)
+    losses = nn.functional.ctc_loss(scores.transpose(0, 1), targets, steps, sizes, reduction="none")
+    return losses / moved(sizes.clamp_min(1), scores.device)

@@ -1,0 +1,52 @@
+"""The network's alphabet and features: all that training and greedy decoding need, without the decoding graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.ctc.network import greedy_tokens
+from speechbench.audio import Samples
+from speechbench.features import cmvn, log_mel
+from speechbench.lexicon import Lexicon
+
+SPACE = " "
+
+
+def front_end(bands: int) -> Callable[[Samples | Tensor], Tensor]:
+    """The features: log-mel with CMVN over the utterance."""
+    return lambda samples: cmvn(log_mel(samples, bands))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The network's alphabet: characters and the space between words; token 0 is the blank."""
+
+    units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, lexicon: Lexicon) -> Tokens:
+        """All characters of a lexicon of spellings."""
+        return cls((SPACE, *sorted({c for variants in lexicon.values() for spelling in variants for c in spelling})))
+
+    @property
+    def columns(self) -> int:
+        """V, the blank included."""
+        return len(self.units) + 1
+
+    def numbers(self, words: Sequence[str]) -> Tensor:
+        """The token numbers of words; characters that the alphabet lacks are left out, for no output could match them."""
+        known = {unit: number for number, unit in enumerate(self.units, start=1)}
+        return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
+
+    def text(self, numbers: Iterable[int]) -> str:
+        """The text of token numbers without blanks, spaces single."""
+        return SPACE.join("".join(self.units[n - 1] for n in numbers).split())
+
+
+def greedy(scores: Tensor, tokens: Tokens) -> str:
+    """The text of the likeliest tokens, (T, V)."""
+    return tokens.text(greedy_tokens(scores))
