@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,6 +43,16 @@ Examples:
     show_default=True,
     help="Utterances of train to decode, drawn at random; its error needs no more.",
 )
+@click.option("--ladder", is_flag=True, help="Split dev's noise and room: decode it clean, in its room, in seen noise, ...")
+@click.option("--snr-sweep", metavar="DB,...", help="With --ladder: decode dev at these SNRs too, for example 20,10,0.")
+@click.option("--stages/--no-stages", default=None, help="Blame errors on search, acoustic model, ...  [default: for a RUN]")
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Utterances of dev to decode again, drawn at random: for --ladder any, for --stages those with errors.",
+)
 @click.option("--out", type=options.FILE, help="Folder for report.json and report.html.")
 @options.overwrite
 @options.seed
@@ -59,6 +69,10 @@ def diagnose(
     errors: str | None,
     missing: str,
     train_most: int,
+    ladder: bool,
+    snr_sweep: str | None,
+    stages: bool | None,
+    most: int,
     out: Path | None,
     overwrite: bool,
     seed: int,
@@ -75,6 +89,9 @@ def diagnose(
         raise click.UsageError("Missing option '--out'.")
     if versus and not run:
         raise click.UsageError("--versus compares two runs; give RUN.")
+    if (ladder or stages) and not run:
+        raise click.UsageError("--ladder and --stages decode again; give RUN.")
+    snrs = _parse_snrs(snr_sweep, ladder)
 
     from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
     from speechbench.files import check_claim, keep_inputs
@@ -94,8 +111,9 @@ def diagnose(
         if run is not None:
             sets = _decode(run, manifests, missing)
             older = _decode(versus, manifests, missing) if versus else None
+            again = _decode_again(run, sets, ladder, snrs, stages, most, seed)
         else:
-            sets, older = _read_hypotheses(hypotheses, manifests, missing), None
+            sets, older, again = _read_hypotheses(hypotheses, manifests, missing), None, {}
         report = diagnose(
             sets,
             level,
@@ -103,6 +121,7 @@ def diagnose(
             versus=older,
             versus_name=versus.name if versus else "",
             seed=seed,
+            **again,
         )
     if out is not None:
         _write(report, out, overwrite)
@@ -128,6 +147,34 @@ def _decode(path: Path, manifests: dict[str, Manifest], missing: str) -> dict[st
 
     run = Run.open(path)
     return {name: ScoredSet(manifest, decoded(run, name, manifest), missing) for name, manifest in manifests.items()}
+
+
+def _parse_snrs(text: str | None, ladder: bool) -> list[float]:
+    if text is None:
+        return []
+    if not ladder:
+        raise click.UsageError("--snr-sweep is of the ladder; add --ladder.")
+    try:
+        return sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise click.UsageError(f"--snr-sweep {text}: expected numbers in dB, for example 20,10,0.") from None
+
+
+def _decode_again(
+    run: Path, sets: dict[str, ScoredSet], ladder: bool, snrs: list[float], stages: bool | None, most: int, seed: int
+) -> dict[str, Any]:
+    from speechbench.cli.counterfactuals import climb, repair
+    from speechbench.run import Run
+
+    if "dev" not in sets:
+        if ladder or stages:
+            raise click.UsageError("--ladder and --stages look at dev; give --dev.")
+        return {}
+    opened = Run.open(run)
+    return {
+        "ladder": climb(opened, sets["dev"], most, snrs, seed) if ladder else None,
+        "repairs": None if stages is False else repair(opened, sets["dev"], most, seed),
+    }
 
 
 def _read_hypotheses(texts: tuple[str, ...], manifests: dict[str, Manifest], missing: str) -> dict[str, ScoredSet]:
@@ -176,5 +223,7 @@ def _show(report: ErrorReport, output_format: str) -> None:
     click.echo(f"\n{report.sentence}")
     for note in report.notes:
         click.echo(note)
+    for section in filter(None, (report.ladder, report.stages)):
+        click.echo(" ".join([section["sentence"], *section["notes"]]))
     for advice in report.advice[:1]:
         click.echo(f"Next: {advice['action']}.\n      {advice['command']}")

@@ -144,13 +144,13 @@ def _transcribe(run: Run, data: Manifest, out: Path, request: Request | None = N
         say(f"{len(beyond)} of {len(hypotheses)} utterances are beyond the oracle: {name_some(beyond)}")
 
 
-def decoded(run: Run, name: str, data: Manifest) -> dict[str, Hypothesis]:
+def decoded(run: Run, name: str, data: Manifest, request: Request | None = None) -> dict[str, Hypothesis]:
     """The hypotheses of a run for a set: decoded into the run folder, unless they are there for these utterances."""
     from speechbench.recognizer import read_hypotheses
 
     out = run.path / "hypotheses" / f"{name}-{data.digest()[:12]}.jsonl"
     if not out.is_file():
-        _transcribe(run, data, out)
+        _transcribe(run, data, out, request)
     return read_hypotheses(out)
 
 

@@ -11,11 +11,14 @@ from speechbench import __version__
 from speechbench.diagnostics.advice import advise
 from speechbench.diagnostics.bootstrap import Estimate
 from speechbench.diagnostics.confusions import confusions, costly_words
+from speechbench.diagnostics.curves import snr_curves
 from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
+from speechbench.diagnostics.ladder import Ladder, measure_ladder
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db
+from speechbench.diagnostics.stages import Repairs, measure_stages
 from speechbench.diagnostics.verdict import judge
 from speechbench.diagnostics.versus import compare
 from speechbench.errors import SpeechbenchError, unknown_name
@@ -41,6 +44,9 @@ class ErrorReport:
     confusions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     words: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     snr_curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    snr_curves: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)  # by noise condition
+    ladder: dict[str, Any] | None = None  # what `measure_ladder` returns
+    stages: dict[str, Any] | None = None  # what `measure_stages` returns
     versus: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     missing: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by set: ids without a hypothesis
@@ -59,6 +65,8 @@ def diagnose(
     name: str = "system",
     versus: Mapping[str, ScoredSet] | None = None,
     versus_name: str = "older system",
+    ladder: Ladder | None = None,
+    repairs: Repairs | None = None,
     seed: int = 0,
 ) -> ErrorReport:
     """Find out where a recogniser's errors come from.
@@ -69,6 +77,8 @@ def diagnose(
         name: The system's name in the report.
         versus: The sets of an older system, to be compared on the sets that both have.
         versus_name: Its name.
+        ladder: Dev's utterances on each rung, for the section `ladder`.
+        repairs: Dev's utterances with errors, a part of the recogniser repaired, for the section `stages`.
         seed: Of the resampling and of the choice of examples.
 
     Raises:
@@ -95,6 +105,9 @@ def diagnose(
         confusions=confusions(scored.score),
         words=costly_words(scored.score),
         snr_curve=snr_curve(scored, seed),
+        snr_curves=snr_curves(scored, seed),
+        ladder=measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None,
+        stages=measure_stages(repairs, seed) if repairs else None,
         versus=compare(sets, versus, versus_name, seed) if versus else None,
         examples=choose_examples(scored, seed),
         missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
