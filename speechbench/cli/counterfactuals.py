@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from speechbench.diagnostics import ScoredSet
     from speechbench.diagnostics.ladder import Ladder
     from speechbench.diagnostics.stages import Repairs
+    from speechbench.errors import AudioError
     from speechbench.manifest import Manifest, Utterance
     from speechbench.recognizer import Hypothesis
     from speechbench.run import Run
@@ -35,20 +36,24 @@ def climb(run: Run, dev: ScoredSet, most: int, snrs: Sequence[float], seed: int)
     Raises:
         SpeechbenchError: `synth` made none of the utterances, or none of them can be rendered.
     """
-    from speechbench.diagnostics.ladder import NEEDED, Ladder
+    from speechbench.diagnostics.ladder import NEEDED, RUNGS, Ladder
     from speechbench.errors import SpeechbenchError
-    from synth.ladder import at_snr, differing, rungs, scenes_of
+    from speechbench.manifest import Skipped, usable
+    from synth.ladder import at_snr, differing, scenes_of
 
     scenes = scenes_of(dev.manifest)
     if not scenes:
         raise SpeechbenchError(f"{dev.manifest.name}: 'speechbench synth' made none of it; {NEEDED}")
     drawn = dev.manifest.select(lambda utterance: utterance.id in scenes).sample(most, seed)
     seen, notes = _seen(run, [scenes[u.id] for u in drawn])
-    ladders = {u.id: rungs(scenes[u.id], seen, seed) for u in drawn}
+    skipped = Skipped()
+    ladders = dict(usable(((u.id, _rungs(scenes[u.id], seen, seed)) for u in drawn), skipped))
+    skipped.close(len(drawn))
     wanted = [name for name in differing(ladders.values()) if name != "level"]
-    notes += [f"{name} is no rung: it changes no utterance." for name in _rung_names(ladders) if name not in (*wanted, "level")]
+    unchanged = [RUNGS[name].adds for name in _rung_names(ladders) if name not in (*wanted, "level")]
+    notes += [f"Left out, for no utterance has it: {', '.join(unchanged)}."] if unchanged else []
     made: dict[str, dict[str, Scene]] = {name: {key: one[name] for key, one in ladders.items()} for name in wanted}
-    noisy = {u.id: scenes[u.id] for u in drawn if scenes[u.id].snr_db is not None}
+    noisy = {key: scenes[key] for key in ladders if scenes[key].snr_db is not None}
     made |= {f"snr{snr:g}": {key: at_snr(one, snr) for key, one in noisy.items()} for snr in snrs if noisy}
     decoded = {name: _decode_scenes(run, name, drawn, some) for name, some in made.items()}
     decoded["level"] = {u.id: (u, dev.hypotheses[u.id]) for u in drawn if u.id in dev.hypotheses}
@@ -60,6 +65,16 @@ def climb(run: Run, dev: ScoredSet, most: int, snrs: Sequence[float], seed: int)
         notes.append(f"{len(drawn) - len(whole)} of {len(drawn)} utterances could not be rendered or heard on every rung.")
     sweep = {snr: _scored(dev, decoded[f"snr{snr:g}"], list(decoded[f"snr{snr:g}"])) for snr in snrs if noisy}
     return Ladder({name: _scored(dev, decoded[name], whole) for name in climbed}, len(dev.manifest), tuple(notes), sweep)
+
+
+def _rungs(one: Scene, seen: Seen | None, seed: int) -> dict[str, Scene] | AudioError:
+    from speechbench.errors import AudioError
+    from synth.ladder import rungs
+
+    try:
+        return rungs(one, seen, seed)
+    except AudioError as error:
+        return error
 
 
 def _rung_names(ladders: Mapping[str, Mapping[str, Scene]]) -> list[str]:
@@ -106,7 +121,7 @@ def _decode_scenes(
     return {u.id: (u, heard[u.id]) for u in utterances if u.id in heard}
 
 
-def _render(utterance: Utterance, one: Scene, folder: Path) -> Any:
+def _render(utterance: Utterance, one: Scene, folder: Path) -> Utterance | AudioError:
     """The utterance as a scene makes it, or why that cannot be done.
 
     Its file is named for the scene, so that hypotheses of another scene are never taken for its own.

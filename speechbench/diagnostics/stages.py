@@ -92,14 +92,16 @@ def draw_errors(scored: ScoredSet, most: int, seed: int) -> ScoredSet:
 
 
 def search_failed(heard: Hypothesis, aligned: Hypothesis) -> bool | None:
-    """Whether the reference has a better score than what was heard; None where its score is not known.
+    """Whether the reference has a better score than what was heard; None where a score is not known.
 
     Args:
-        heard: With its score.
+        heard: With its score; a search that lost every path heard nothing, at no score.
         aligned: The oracle "words", in the same graph under the same weights.
     """
-    if heard.score is None or aligned.score is None:
+    if aligned.score is None:
         return None
+    if heard.score is None:
+        return None if heard.text else True
     return aligned.score - heard.score > TOLERANCE * max(1.0, abs(heard.score))
 
 
