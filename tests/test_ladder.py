@@ -166,7 +166,7 @@ def command(built, dev, tmp_path, monkeypatch):
     mark(tmp_path / "run", "run")
 
     def call(path, *options):
-        sets = ("--dev", path, "--no-stages", "--out", tmp_path / "out", "--overwrite", "--format", "json", *options)
+        sets = ("--dev", path, "--out", tmp_path / "out", "--overwrite", "--format", "json", *options)
         result = CliRunner().invoke(diagnosis.diagnose, [str(a) for a in (tmp_path / "run", *sets)])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception

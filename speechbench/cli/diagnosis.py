@@ -45,7 +45,7 @@ Examples:
 )
 @click.option("--ladder", is_flag=True, help="Split dev's noise and room: decode it clean, in its room, in seen noise, ...")
 @click.option("--snr-sweep", metavar="DB,...", help="With --ladder: decode dev at these SNRs too, for example 20,10,0.")
-@click.option("--stages/--no-stages", default=None, help="Blame errors on search, acoustic model, ...  [default: for a RUN]")
+@click.option("--stages", is_flag=True, help="Blame each error of dev on search, front end, acoustic model, lexicon, ...")
 @click.option(
     "--most",
     type=click.IntRange(1),
@@ -71,7 +71,7 @@ def diagnose(
     train_most: int,
     ladder: bool,
     snr_sweep: str | None,
-    stages: bool | None,
+    stages: bool,
     most: int,
     out: Path | None,
     overwrite: bool,
@@ -161,19 +161,20 @@ def _parse_snrs(text: str | None, ladder: bool) -> list[float]:
 
 
 def _decode_again(
-    run: Path, sets: dict[str, ScoredSet], ladder: bool, snrs: list[float], stages: bool | None, most: int, seed: int
+    run: Path, sets: dict[str, ScoredSet], ladder: bool, snrs: list[float], stages: bool, most: int, seed: int
 ) -> dict[str, Any]:
-    from speechbench.cli.counterfactuals import climb, repair
+    from speechbench.cli.ladder import climb
+    from speechbench.cli.stages import repair
     from speechbench.run import Run
 
-    if "dev" not in sets:
-        if ladder or stages:
-            raise click.UsageError("--ladder and --stages look at dev; give --dev.")
+    if not ladder and not stages:
         return {}
+    if "dev" not in sets:
+        raise click.UsageError("--ladder and --stages look at dev; give --dev.")
     opened = Run.open(run)
     return {
         "ladder": climb(opened, sets["dev"], most, snrs, seed) if ladder else None,
-        "repairs": None if stages is False else repair(opened, sets["dev"], most, seed),
+        "repairs": repair(opened, sets["dev"], most, seed) if stages else None,
     }
 
 

@@ -81,7 +81,8 @@ def measure_ladder(ladder: Ladder, train_dev: ScoredSet | None, seed: int) -> di
         that hold together), `share` of the whole, `separable`, `reason`; `whole`, the top less the bottom; `speech`, the
         bottom less train-dev, or None; `sentence`; `notes`; `advice`, rows as in the report; `snr_sweep` as `sweep_rows`.
 
-        Shares can be below 0: something may help. Steps sum to the whole, apart from rounding.
+        Steps sum to the whole, apart from rounding. Shares can be below 0, for something may help; of a whole that is not
+        surely above 0 there are none.
     """
     names = list(ladder.rungs)
     top, bottom = ladder.rungs[names[-1]], ladder.rungs[names[0]]
@@ -89,13 +90,14 @@ def measure_ladder(ladder: Ladder, train_dev: ScoredSet | None, seed: int) -> di
     changes = {pair: measure_change(pair[1], ladder.rungs[pair[1]], ladder.rungs[pair[0]], seed) for pair in pairs}
     whole = measure_change("whole", top, bottom, seed)
     level = 1 - (1 - JOINT_LEVEL) / max(1, len(pairs))  # Bonferroni
-    steps = [_step_row(*pair, change, whole.value, level) for pair, change in changes.items()]
+    total = _change_row(whole, JOINT_LEVEL)
+    steps = [_step_row(*pair, change, whole.value if total["separable"] else 0.0, level) for pair, change in changes.items()]
     return {
         "utterances": len(top.manifest),
         "of": ladder.of,
         "rungs": [_rung_row(name, scored, seed) for name, scored in ladder.rungs.items()],
         "steps": steps,
-        "whole": _change_row(whole, JOINT_LEVEL),
+        "whole": total,
         "speech": _speech(bottom, train_dev, seed),
         "sentence": _sentence(whole.value, steps),
         "notes": list(ladder.notes),

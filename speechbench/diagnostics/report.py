@@ -16,9 +16,10 @@ from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
 from speechbench.diagnostics.ladder import Ladder, measure_ladder
+from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db
-from speechbench.diagnostics.stages import Repairs, measure_stages
+from speechbench.diagnostics.stages import measure_stages
 from speechbench.diagnostics.verdict import judge
 from speechbench.diagnostics.versus import compare
 from speechbench.errors import SpeechbenchError, unknown_name

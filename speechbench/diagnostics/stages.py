@@ -9,21 +9,20 @@ later place would hide them behind the acoustic model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from speechbench.diagnostics.blame import errors_in, near
 from speechbench.diagnostics.bootstrap import Array
 from speechbench.diagnostics.confusions import confusions
+from speechbench.diagnostics.places import errors_in
+from speechbench.diagnostics.repairs import UNDECIDED, Repairs, blame, search_failed
 from speechbench.diagnostics.scored import ScoredSet, change
 from speechbench.recognizer import Hypothesis
 from speechbench.score import align, score
 from speechbench.seeds import generator_of
-
-TOLERANCE = 1e-4  # of a score, by which two sums in single precision may differ
 
 
 @dataclass(frozen=True)
@@ -63,23 +62,6 @@ STAGES = {
         f"{TRAIN} --set language_model.text=SENTENCES.txt",
     ),
 }
-UNDECIDED = "undecided"
-
-
-@dataclass(frozen=True)
-class Repairs:
-    """A draw from a set, and what is heard in its utterances with errors when a part is perfect.
-
-    Each mapping is by utterance id and may lack utterances. Hypotheses of an oracle that could not be asked have no `oracle`.
-    """
-
-    sample: ScoredSet
-    of: int  # utterances in the set
-    lexicon: Collection[str]
-    aligned: Mapping[str, Hypothesis]  # oracle "words"
-    clean: Mapping[str, Hypothesis] = field(default_factory=dict)  # of the clean recordings
-    phonemes: Mapping[str, Hypothesis] = field(default_factory=dict)  # oracle "phonemes"
-    language_model: Mapping[str, Hypothesis] = field(default_factory=dict)  # oracle "language-model"
 
 
 def draw_errors(scored: ScoredSet, most: int, seed: int) -> ScoredSet:
@@ -91,20 +73,6 @@ def draw_errors(scored: ScoredSet, most: int, seed: int) -> ScoredSet:
     return scored.select(lambda u: u.id in chosen)
 
 
-def search_failed(heard: Hypothesis, aligned: Hypothesis) -> bool | None:
-    """Whether the reference has a better score than what was heard; None where a score is not known.
-
-    Args:
-        heard: With its score; a search that lost every path heard nothing, at no score.
-        aligned: The oracle "words", in the same graph under the same weights.
-    """
-    if aligned.score is None:
-        return None
-    if heard.score is None:
-        return None if heard.text else True
-    return aligned.score - heard.score > TOLERANCE * max(1.0, abs(heard.score))
-
-
 def measure_stages(repairs: Repairs, seed: int) -> dict[str, Any]:
     """Blame the errors on the stages.
 
@@ -114,13 +82,13 @@ def measure_stages(repairs: Repairs, seed: int) -> dict[str, Any]:
         falls by when this part becomes perfect after those before it), `cumulative` with `cumulative_low` and
         `cumulative_high` (the WER left then; it never rises, for an error is blamed once), `alone` (the WER measured with this
         part alone perfect, utterances that were right taken to stay right; None where no repair measures that) and `asked`
-        (utterances with errors in which the repair could be tried); `verification`: of the utterances with errors, in how
+        (utterances with errors in which that could be found out); `verification`: of the utterances with errors, in how
         many `search`, `model`, or neither can be blamed because the reference `cannot_be_said`, or the `score_is_unknown`;
         `unknown_words`, rows of `word` and `occurrences`; `phonemes`, confusions as in the report, of the utterances with
         errors, the reference's phonemes being those of its alignment; `sentence`, `notes`, `advice`.
     """
     sample = repairs.sample
-    blamed = _blame(repairs)
+    blamed = blame(repairs)
     rows = list(_stage_rows(repairs, blamed, seed))
     total = sample.score.total
     unknown = Counter(word for u in sample.manifest for word in u.words if word not in repairs.lexicon)
@@ -141,41 +109,6 @@ def measure_stages(repairs: Repairs, seed: int) -> dict[str, Any]:
     return document | {"advice": _advise(rows, list(unknown))}
 
 
-def _wrong(repairs: Repairs) -> list[str]:
-    return [u.id for u, errors in zip(repairs.sample.manifest, repairs.sample.errors, strict=True) if errors]
-
-
-def _blame(repairs: Repairs) -> dict[str, Counter[str]]:
-    """By utterance with errors, how many are blamed on which stage."""
-    return {name: Counter(_blame_one(repairs, name)) for name in _wrong(repairs)}
-
-
-def _blame_one(repairs: Repairs, name: str) -> Iterator[str]:
-    """The stage of each error of an utterance."""
-    alignment = repairs.sample.score.alignments[name]
-    reference = [word for word, _ in alignment if word is not None]
-    left = errors_in(alignment)
-    heard, aligned = repairs.sample.hypotheses.get(name), repairs.aligned.get(name)
-    if heard and aligned and search_failed(heard, aligned):
-        yield from ["search"] * len(left)
-        return
-    told = repairs.phonemes.get(name)
-    asked = told is not None and told.oracle is not None
-    tried = {"front_end": repairs.clean.get(name), "acoustic_model": told if asked else None}
-    for stage, hypothesis in tried.items():
-        if hypothesis is not None:
-            still = left & errors_in(align(reference, hypothesis.text.split()))
-            yield from [stage] * len(left - still)
-            left = still
-    lacking = {number for number, word in enumerate(reference) if word not in repairs.lexicon}
-    of_lexicon = left & near(alignment, lacking)
-    yield from ["lexicon"] * len(of_lexicon)
-    # With right phonemes, searched without a limit, nothing is left but the language model. The reference of an utterance
-    # that could be aligned, and still not be heard, is one that the language model never says.
-    said = asked or (aligned is not None and aligned.oracle is not None)
-    yield from ["language_model" if said else UNDECIDED] * len(left - of_lexicon)
-
-
 def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int) -> Iterator[dict[str, Any]]:
     sample = repairs.sample
     left = sample.errors.copy()
@@ -185,6 +118,8 @@ def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int)
         "acoustic_model": repairs.phonemes,
         "language_model": repairs.language_model,
     }
+    verified = _verify(repairs)
+    asked = {"search": verified["search"] + verified["model"], "lexicon": len(blamed)}
     for name in (*STAGES, UNDECIDED):
         own = np.array([counts[name] for counts in utterances], dtype=np.float64)
         left = left - own
@@ -204,7 +139,7 @@ def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int)
             "cumulative_low": cumulative[1],
             "cumulative_high": cumulative[2],
             "alone": _alone(sample, tried) if tried else None,
-            "asked": len(tried),
+            "asked": asked.get(name, len(tried)),
         }
 
 
@@ -225,7 +160,7 @@ def _alone(sample: ScoredSet, repaired: Mapping[str, Hypothesis]) -> float:
 
 def _verify(repairs: Repairs) -> dict[str, int]:
     counts = Counter({"search": 0, "model": 0, "cannot_be_said": 0, "score_is_unknown": 0})
-    for name in _wrong(repairs):
+    for name in repairs.wrong:
         heard, aligned = repairs.sample.hypotheses.get(name), repairs.aligned.get(name)
         failed = search_failed(heard, aligned) if heard and aligned else None
         if failed is not None:
@@ -239,7 +174,7 @@ def _verify(repairs: Repairs) -> dict[str, int]:
 def _phoneme_confusions(repairs: Repairs) -> list[dict[str, Any]]:
     """What the phonemes of the references were heard as."""
     references, hypotheses = {}, {}
-    for name in _wrong(repairs):
+    for name in repairs.wrong:
         heard, aligned = repairs.sample.hypotheses.get(name), repairs.aligned.get(name)
         if heard and aligned and aligned.phonemes and heard.phonemes is not None:
             references[name] = " ".join(phoneme.text for phoneme in aligned.phonemes)
@@ -256,7 +191,7 @@ def _sentence(rows: list[dict[str, Any]]) -> str:
 
 
 def _notes(repairs: Repairs, rows: list[dict[str, Any]]) -> Iterator[str]:
-    wrong = len(_wrong(repairs))
+    wrong = len(repairs.wrong)
     if len(repairs.sample.manifest) < repairs.of:
         yield f"Drawn: {len(repairs.sample.manifest)} of {repairs.of} utterances, {wrong} of them with errors."
     if wrong and not repairs.clean:

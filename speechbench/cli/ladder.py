@@ -1,10 +1,12 @@
-"""What diagnose needs decoded once more: the utterances of a ladder, and those with errors once a part is repaired.
+"""Decoding the rungs of the ladder: here the renderer and the recogniser meet.
 
-Here the renderer and the recogniser meet. Everything that is decoded stays in the run folder and is decoded once.
+What is decoded stays in the run folder and is decoded once; what is rendered for it does not stay.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from speechbench.diagnostics import ScoredSet
     from speechbench.diagnostics.ladder import Ladder
-    from speechbench.diagnostics.stages import Repairs
     from speechbench.errors import AudioError
     from speechbench.manifest import Manifest, Utterance
     from speechbench.recognizer import Hypothesis
     from speechbench.run import Run
     from synth.ladder import Seen
     from synth.scene import Scene
+
+    Decoded = Mapping[str, tuple[Utterance, Hypothesis]]  # by utterance id
+
+TOP = "level"  # the rung that is dev itself
 
 
 def climb(run: Run, dev: ScoredSet, most: int, snrs: Sequence[float], seed: int) -> Ladder:
@@ -38,7 +43,6 @@ def climb(run: Run, dev: ScoredSet, most: int, snrs: Sequence[float], seed: int)
     """
     from speechbench.diagnostics.ladder import NEEDED, RUNGS, Ladder
     from speechbench.errors import SpeechbenchError
-    from speechbench.manifest import Skipped, usable
     from synth.ladder import at_snr, differing, scenes_of
 
     scenes = scenes_of(dev.manifest)
@@ -46,25 +50,39 @@ def climb(run: Run, dev: ScoredSet, most: int, snrs: Sequence[float], seed: int)
         raise SpeechbenchError(f"{dev.manifest.name}: 'speechbench synth' made none of it; {NEEDED}")
     drawn = dev.manifest.select(lambda utterance: utterance.id in scenes).sample(most, seed)
     seen, notes = _seen(run, [scenes[u.id] for u in drawn])
-    skipped = Skipped()
-    ladders = dict(usable(((u.id, _rungs(scenes[u.id], seen, seed)) for u in drawn), skipped))
-    skipped.close(len(drawn))
-    wanted = [name for name in differing(ladders.values()) if name != "level"]
-    unchanged = [RUNGS[name].adds for name in _rung_names(ladders) if name not in (*wanted, "level")]
-    notes += [f"Left out, for no utterance has it: {', '.join(unchanged)}."] if unchanged else []
-    made: dict[str, dict[str, Scene]] = {name: {key: one[name] for key, one in ladders.items()} for name in wanted}
-    noisy = {key: scenes[key] for key in ladders if scenes[key].snr_db is not None}
-    made |= {f"snr{snr:g}": {key: at_snr(one, snr) for key, one in noisy.items()} for snr in snrs if noisy}
-    decoded = {name: _decode_scenes(run, name, drawn, some) for name, some in made.items()}
-    decoded["level"] = {u.id: (u, dev.hypotheses[u.id]) for u in drawn if u.id in dev.hypotheses}
-    climbed = [name for name in _rung_names(ladders) if name in decoded]
-    whole = [u.id for u in drawn if all(u.id in decoded[name] for name in climbed)]
+    ladders = _ladders(drawn, scenes, seen, seed)
+    names = list(differing(ladders.values()))
+    if unchanged := [RUNGS[name].adds for name in next(iter(ladders.values())) if name not in (*names, TOP)]:
+        notes.append(f"Left out, for no utterance has it: {', '.join(unchanged)}.")
+
+    def decode(name: str, some: Mapping[str, Scene]) -> Decoded:
+        return _decode_scenes(run, name, drawn, some)
+
+    below = {name: decode(name, {key: one[name] for key, one in ladders.items()}) for name in names if name != TOP}
+    rungs = below | {TOP: {u.id: (u, dev.hypotheses[u.id]) for u in drawn if u.id in dev.hypotheses}}
+    whole = [u.id for u in drawn if all(u.id in heard for heard in rungs.values())]
     if not whole:
         raise SpeechbenchError(f"{dev.manifest.name}: no utterance could be rendered and heard on all rungs of the ladder")
-    if len(whole) < len(drawn):
-        notes.append(f"{len(drawn) - len(whole)} of {len(drawn)} utterances could not be rendered or heard on every rung.")
-    sweep = {snr: _scored(dev, decoded[f"snr{snr:g}"], list(decoded[f"snr{snr:g}"])) for snr in snrs if noisy}
-    return Ladder({name: _scored(dev, decoded[name], whole) for name in climbed}, len(dev.manifest), tuple(notes), sweep)
+    if lost := len(drawn) - len(whole):
+        notes.append(f"{lost} of {len(drawn)} utterances could not be rendered or heard on every rung.")
+    noisy = {key: scenes[key] for key in whole if scenes[key].snr_db is not None}
+    sweep = {snr: decode(f"snr{snr:g}", {key: at_snr(one, snr) for key, one in noisy.items()}) for snr in snrs if noisy}
+    return Ladder(
+        {name: _scored(dev, heard, whole) for name, heard in rungs.items()},
+        len(dev.manifest),
+        tuple(notes),
+        {snr: _scored(dev, heard, list(heard)) for snr, heard in sweep.items()},
+    )
+
+
+def _ladders(drawn: Manifest, scenes: Mapping[str, Scene], seen: Seen | None, seed: int) -> dict[str, dict[str, Scene]]:
+    """The rungs of each utterance whose clean recording can be read."""
+    from speechbench.manifest import Skipped, usable
+
+    skipped = Skipped()
+    found = dict(usable(((u.id, _rungs(scenes[u.id], seen, seed)) for u in drawn), skipped))
+    skipped.close(len(drawn))
+    return found
 
 
 def _rungs(one: Scene, seen: Seen | None, seed: int) -> dict[str, Scene] | AudioError:
@@ -75,10 +93,6 @@ def _rungs(one: Scene, seen: Seen | None, seed: int) -> dict[str, Scene] | Audio
         return rungs(one, seen, seed)
     except AudioError as error:
         return error
-
-
-def _rung_names(ladders: Mapping[str, Mapping[str, Scene]]) -> list[str]:
-    return list(next(iter(ladders.values())))
 
 
 def _seen(run: Run, scenes: Sequence[Scene]) -> tuple[Seen | None, list[str]]:
@@ -97,13 +111,11 @@ def _seen(run: Run, scenes: Sequence[Scene]) -> tuple[Seen | None, list[str]]:
     if known := sum(piece.source in seen.sources for piece in backgrounds):
         notes.append(f"{known} of {len(backgrounds)} utterances have noise of a source that training heard too.")
     if new := sorted({str(piece.condition) for piece in backgrounds if piece.condition not in seen.backgrounds}):
-        notes.append(f"Training heard no noise of the conditions {', '.join(new)}; for it stands noise of any other condition.")
+        notes.append(f"Training heard no noise of these conditions: {', '.join(new)}. Noise of any condition stands for it.")
     return seen, notes
 
 
-def _decode_scenes(
-    run: Run, name: str, drawn: Manifest, scenes: Mapping[str, Scene]
-) -> dict[str, tuple[Utterance, Hypothesis]]:
+def _decode_scenes(run: Run, name: str, drawn: Manifest, scenes: Mapping[str, Scene]) -> Decoded:
     """Render scenes into a folder that is removed afterwards, and decode them; what cannot be used is left out and named."""
     from speechbench.cli.recognition import decoded
     from speechbench.manifest import Manifest, Skipped, usable
@@ -126,9 +138,6 @@ def _render(utterance: Utterance, one: Scene, folder: Path) -> Utterance | Audio
 
     Its file is named for the scene, so that hypotheses of another scene are never taken for its own.
     """
-    import hashlib
-    import json
-
     from speechbench.audio import SAMPLING_RATE
     from speechbench.errors import AudioError
     from synth.scene import folder_of
@@ -148,54 +157,9 @@ def _render(utterance: Utterance, one: Scene, folder: Path) -> Utterance | Audio
     return replace(utterance, audio_filepath=path, offset=0.0, duration=duration, sampling_rate=SAMPLING_RATE, extra=extra)
 
 
-def _scored(dev: ScoredSet, decoded: Mapping[str, tuple[Utterance, Hypothesis]], ids: Sequence[str]) -> ScoredSet:
+def _scored(dev: ScoredSet, decoded: Decoded, ids: Sequence[str]) -> ScoredSet:
     from speechbench.diagnostics import ScoredSet
     from speechbench.manifest import Manifest
 
     manifest = Manifest(tuple(decoded[key][0] for key in ids), dev.manifest.path)
     return ScoredSet(manifest, {key: decoded[key][1] for key in ids})
-
-
-def repair(run: Run, dev: ScoredSet, most: int, seed: int) -> Repairs:
-    """Decode a set's utterances with errors again, a part of the recogniser made perfect each time.
-
-    A wider search is not tried, for in noise it takes longer than the audio: the reference's score tells where it is needed.
-
-    Args:
-        run: The recogniser.
-        dev: The set, decoded.
-        most: Utterances with errors to draw from it.
-        seed: Of the draw.
-    """
-    from pipelines.words import open_lexicon
-    from speechbench.cli.recognition import decoded
-    from speechbench.diagnostics.stages import Repairs, draw_errors
-    from speechbench.manifest import Manifest
-    from speechbench.recognizer import Request
-    from synth.ladder import scenes_of
-
-    sample = draw_errors(dev, most, seed)
-    lexicon = frozenset(open_lexicon(run.path))
-    heard = sample.hypotheses
-    wrong = sample.select(lambda u: sample.score.counts[u.id].errors > 0 and u.id in heard).manifest
-
-    def ask(oracle: str, some: Manifest) -> dict[str, Hypothesis]:
-        return decoded(run, f"oracle-{oracle}", some, Request(oracle=oracle)) if len(some) else {}
-
-    scenes = scenes_of(wrong)
-    twins = Manifest(tuple(_twin(u, scenes[u.id]) for u in wrong if u.id in scenes), wrong.path)
-    return Repairs(
-        sample,
-        len(dev.manifest),
-        lexicon,
-        aligned=ask("words", wrong),
-        clean=decoded(run, "clean-twins", twins) if len(twins) else {},
-        phonemes=ask("phonemes", wrong),
-        language_model=ask("language-model", wrong),
-    )
-
-
-def _twin(utterance: Utterance, one: Scene) -> Utterance:
-    """The clean recording of an utterance, under its id."""
-    path, offset, duration = Path(one.clean_filepath), one.clean_offset, one.clean_duration
-    return replace(utterance, audio_filepath=path, offset=offset, duration=duration, sampling_rate=None)
