@@ -22,6 +22,7 @@ from synth import recipe
 from synth.build import Plan, build
 from synth.ladder import Seen, at_snr, differing, rungs, scenes_of
 from synth.mix import render
+from synth.scene import Event
 
 UTTERANCES = 24
 SECONDS = 1.2
@@ -93,6 +94,26 @@ def test_seen_noise_lasts_as_long_as_the_speech_whatever_the_pieces_are(dev, lad
 def test_noise_of_a_condition_that_was_never_seen_gets_another(dev, ladders, seen):
     city = Seen({"city": seen.backgrounds["city"]}, {})
     assert {p.condition for ladder in ladders.values() for p in city.under(ladder["own_noise"], 0).noise} == {"city"}
+
+
+def test_events_become_seen_ones_of_their_kind_no_longer_than_they_were(ladders, seen):
+    own = next(iter(ladders.values()))["own_noise"]
+    horn, wiper = (Event(replace(own.noise[0], condition=name, duration=0.3), 0.2, 15.0) for name in ("horn", "wiper"))
+    heard = replace(seen.backgrounds["city"][0], condition="horn", duration=1.0)
+    found = Seen(seen.backgrounds, {"horn": (heard,)}).under(replace(own, events=(horn, wiper)), 0)
+    (event,) = found.events
+    assert event == replace(horn, piece=replace(heard, duration=0.3))
+    assert render(found).snr_db == pytest.approx(own.snr_db, abs=0.1)
+    moved = at_snr(found, found.snr_db - 4.0)
+    assert moved.events[0].snr_db == pytest.approx(11.0)
+    assert render(moved).events[0].snr_db == pytest.approx(11.0, abs=0.1)
+
+
+def test_a_raised_voice_has_a_rung_of_its_own(dev, seen):
+    loud = {key: replace(one, lombard_db=8.0) for key, one in scenes_of(dev).items()}
+    ladders = [rungs(one, seen, 0) for one in loud.values()]
+    assert list(differing(ladders)) == ["clean", "raised_voice", "room", "seen_noise", "own_noise", "level"]
+    assert all(replace(ladder["raised_voice"], lombard_db=0.0) == ladder["clean"] for ladder in ladders)
 
 
 def test_rungs_that_change_nothing_are_left_out(ladders):
