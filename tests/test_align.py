@@ -70,9 +70,9 @@ def test_states_of_triphones_are_aligned_and_retied():
 
 
 def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(sentences):
-    quiet, loud = torch.full((15,), -9.0), torch.zeros(30)
-    energies = [torch.cat([quiet, loud, quiet, loud, loud[:15], quiet]), torch.cat([quiet, loud, loud[:15]])]
-    first, second = np.split(flat_start(sentences, energies.__getitem__), [len(energies[0])])
+    quiet, loud = np.full(15, -9.0), np.zeros(30)
+    energies = [np.concatenate([quiet, loud, quiet, loud, loud[:15], quiet]), np.concatenate([quiet, loud, loud[:15]])]
+    first, second = (flat_start(sentences.graph(n), TOPOLOGY, energy) for n, energy in enumerate(energies))
     spans = [(unit, end - start) for unit, start, end in units_on(first, TOPOLOGY)]
     units = [unit for unit, _ in spans]
     assert units == UNITS["tea mate"]
@@ -83,7 +83,19 @@ def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(sentence
 
 
 def test_flat_start_of_even_energy_goes_through_the_words(sentences):
-    alignments = np.split(flat_start(sentences, lambda _: torch.zeros(100)), 2)
-    for path, text in zip(alignments, UNITS, strict=True):
+    for number, text in enumerate(UNITS):
+        path = flat_start(sentences.graph(number), TOPOLOGY, np.zeros(100))
         said = [unit for unit, _, _ in units_on(path, TOPOLOGY) if unit != "SIL"]
         assert said == [unit for unit in UNITS[text] if unit != "SIL"]
+
+
+def test_some_sentences_are_the_same_as_among_all(sentences):
+    some = sentences.some([1])
+    assert [one.words for one in some.spoken] == [sentences.spoken[1].words]
+    assert some.graph(0).columns.tolist() == sentences.graph(1).columns.tolist()
+
+
+def test_some_utterances_are_spread_over_all(tmp_path):
+    frames = write_frames(tmp_path / "f", [torch.zeros(10, 1)] * 12)
+    assert list(frames.some(1000)) == list(range(12))
+    assert list(frames.some(40)) == [0, 3, 6, 9]

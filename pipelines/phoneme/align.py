@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.graph import Aligner, Graph, Topology, units_on
+from pipelines.graph import Aligner, BestPath, Graph, Topology, units_on
 from pipelines.phoneme.corpus import Frames, Spoken
 from speechbench.lexicon import Lexicon
 
@@ -27,7 +27,7 @@ class Sentences:
     """The graphs of a corpus' sentences under a topology."""
 
     def __init__(self, topology: Topology, lexicon: Lexicon, spoken: Sequence[Spoken]) -> None:
-        self.topology, self.spoken = topology, spoken
+        self.topology, self.lexicon, self.spoken = topology, lexicon, spoken
         self._aligner = Aligner(topology, lexicon)
         self._graphs: dict[int, Graph] = {}
 
@@ -39,6 +39,10 @@ class Sentences:
             if number < MOST_GRAPHS:
                 self._graphs[number] = found
         return found
+
+    def some(self, numbers: Sequence[int]) -> Sentences:
+        """The sentences of some utterances alone."""
+        return Sentences(self.topology, self.lexicon, [self.spoken[number] for number in numbers])
 
     def align(self, frames: Frames, score: Callable[[Tensor, Tensor], Tensor]) -> Alignment:
         """Align all utterances, several at a time: the search leaves Python's lock alone.
@@ -61,9 +65,14 @@ class Sentences:
             return np.concatenate(list(pool.map(align, range(len(frames)))))
 
 
+def follow(graph: Graph, scores: NDArray[np.float32]) -> BestPath | None:
+    """The best path through a sentence's graph, searched narrowly, then as widely as needed; None with too few frames."""
+    return graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, math.inf, NO_LIMIT)
+
+
 def align_one(graph: Graph, scores: NDArray[np.float32]) -> Alignment:
-    """The best path through a sentence's graph, searched narrowly, then as widely as needed."""
-    path = graph.decode(scores, BEAM) or graph.decode(scores, 10 * BEAM) or graph.decode(scores, math.inf, NO_LIMIT)
+    """The columns on the best path through a sentence's graph, which must fit into the frames."""
+    path = follow(graph, scores)
     assert path is not None, "there are frames for each state and the search is open"
     return path.columns
 
@@ -80,23 +89,20 @@ def retied(alignment: Alignment, old: Topology, new: Topology) -> Alignment:
     return result
 
 
-def flat_start(sentences: Sentences, energies: Callable[[int], Tensor]) -> Alignment:
+def flat_start(graph: Graph, topology: Topology, energy: NDArray[np.float32]) -> Alignment:
     """A first alignment before anything is known: silence where it is quiet, the phonemes spread evenly over the rest.
 
     Args:
-        sentences: Without a tree.
-        energies: Gives the log energy of each frame of an utterance, (T,).
+        graph: Of the sentence.
+        topology: Without a tree.
+        energy: The logarithm of each frame's, (T,).
     """
-    topology = sentences.topology
     first = topology.units.index(topology.separator) * topology.states
     silent = list(range(first, first + topology.states))  # the states of silence
-    alignments = []
-    for number in range(len(sentences.spoken)):
-        quiet = _quiet(energies(number).numpy())
-        scores = np.where(quiet, -1.0, 0.0).astype(np.float32)[:, None].repeat(topology.columns, axis=1)
-        scores[:, silent] = np.where(quiet, 0.0, -1.0)[:, None]
-        alignments.append(_spread(align_one(sentences.graph(number), scores), silent))
-    return np.concatenate(alignments)
+    quiet = _quiet(energy)
+    scores = np.where(quiet, -1.0, 0.0).astype(np.float32)[:, None].repeat(topology.columns, axis=1)
+    scores[:, silent] = np.where(quiet, 0.0, -1.0)[:, None]
+    return _spread(align_one(graph, scores), silent)
 
 
 def _quiet(energy: NDArray[np.float32]) -> NDArray[np.bool_]:

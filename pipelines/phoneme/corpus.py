@@ -61,6 +61,10 @@ class Frames:
         """Frames of the whole file, (end - start, F)."""
         return torch.from_numpy(np.array(self.values[start:end]))
 
+    def some(self, most: int) -> range:
+        """The numbers of utterances, evenly spread, that have about so many frames; of all if there are no more."""
+        return range(0, len(self), max(1, round(int(self.ends[-1]) / most)))
+
     def cut(self, values: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """What is known of each frame of the whole file, by utterance."""
         return np.split(values, self.ends[:-1])

@@ -36,12 +36,20 @@ class Mixtures:
         return Mixtures(self.weights[columns], self.means[columns], self.variances[columns])
 
     def log_likelihoods(self, frames: Tensor) -> Tensor:
-        """Natural-log likelihood of each frame in each column.
+        """Natural-log likelihood of each frame in each column, (T, F) -> (T, S)."""
+        return self._each(frames).logsumexp(1)
+
+    def nearest(self, frames: Tensor) -> Tensor:
+        """That of the likeliest Gaussian of each column alone, which is found sooner, (T, F) -> (T, S)."""
+        return self._each(frames).amax(1)
+
+    def _each(self, frames: Tensor) -> Tensor:
+        """The natural-log likelihood of each frame in each Gaussian, its weight included.
 
         log N(x; m, v) = c - x^2 . 1/(2v) + x . m/v with c the part without x, so that all Gaussians are one product.
 
         Shape:
-            (T, F) -> (T, S)
+            (T, F) -> (T, M, S)
         """
         inverse = 1.0 / self.variances
         constants = -0.5 * (
@@ -54,12 +62,12 @@ class Mixtures:
         # Columns last: the sum over Gaussians is then one over whole rows, which is a third faster.
         constants, linear = constants.T.flatten(), linear.transpose(0, 1).flatten(0, 1)
         each = torch.addmm(constants, torch.cat([frames.square(), frames], dim=1), linear.T)
-        return each.view(len(frames), -1, len(self.weights)).logsumexp(1)
+        return each.view(len(frames), -1, len(self.weights))
 
     def shares(self, column: int, frames: Tensor) -> Tensor:
         """How much each Gaussian of a column has of frames that are in it, (T, F) -> (T, M)."""
-        one = Mixtures(self.weights[column].unsqueeze(1), self.means[column].unsqueeze(1), self.variances[column].unsqueeze(1))
-        return one.log_likelihoods(frames).softmax(dim=1)  # each Gaussian as a column of its own
+        one = slice(column, column + 1)
+        return Mixtures(self.weights[one], self.means[one], self.variances[one])._each(frames)[:, :, 0].softmax(dim=1)
 
     def split(self) -> Mixtures:
         """Twice as many Gaussians: each moved by a fifth of its deviation up and down."""

@@ -19,13 +19,14 @@ from pipelines.graph import Topology
 from pipelines.phoneme.align import Alignment, Sentences
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
-from pipelines.phoneme.corpus import Frames
+from pipelines.phoneme.corpus import Frames, write_frames
 from pipelines.phoneme.gmm import Block, Mixtures
 from pipelines.phoneme.transforms import lda, mllt, splice
 from pipelines.tree import Tree
-from speechbench.features import cepstra, cmvn, with_deltas
+from speechbench.features import FRAME_SHIFT, cepstra, cmvn, with_deltas
 
 Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T, F)
+Start = Callable[[int], Alignment]  # the number of an utterance to its alignment
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
 BLOCK = 200_000  # frames that are worked on at once: 32 MB of 40 features
@@ -105,7 +106,7 @@ class Training:
         """Align the corpus anew."""
 
         def score(frames: Tensor, columns: Tensor) -> Tensor:
-            return self.mixtures.of(columns).log_likelihoods(self.transformed(frames))
+            return self.mixtures.of(columns).nearest(self.transformed(frames))
 
         self.alignment = self.sentences.align(self.frames, score)
 
@@ -138,7 +139,7 @@ class Fit(Protocol):
         folder: Path,
         mel: Frames,
         sentences: Sentences,
-        alignment: Alignment,
+        start: Start,
         config: GmmConfig,
         realign: bool,
         report: Report,
@@ -149,7 +150,7 @@ class Fit(Protocol):
             folder: To work in.
             mel: Log-mel energies of the corpus, plain or as heard.
             sentences: Their topology is the stage's.
-            alignment: To start from, in the topology's columns.
+            start: Gives the alignment of each utterance to start from, in the topology's columns.
             config: Sizes.
             realign: Whether to search the alignment again on the way; not where noise would lead it astray.
             report: Told of each number of Gaussians.
@@ -157,11 +158,18 @@ class Fit(Protocol):
 
 
 def monophone(
-    folder: Path, mel: Frames, sentences: Sentences, alignment: Alignment, config: GmmConfig, realign: bool, report: Report
+    folder: Path, mel: Frames, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
-    """A mixture for each state of each phoneme, over MFCC with deltas."""
-    frames = mel.map(folder / "features.f32", features_of(config, None))
-    training = Training(sentences, frames, alignment, Mixtures.flat(sentences.topology.columns, 3 * config.mfcc))
+    """A mixture for each state of each phoneme, over MFCC with deltas.
+
+    So few states need little speech: where the alignment is searched, only some utterances are trained on.
+    """
+    make, path = features_of(config, None), folder / "features.f32"
+    numbers = mel.some(round(60 / FRAME_SHIFT * config.monophone_minutes)) if realign else range(len(mel))
+    frames = write_frames(path, (make(mel[number]) for number in numbers))
+    alignment = np.concatenate(list(map(start, numbers)))
+    flat = Mixtures.flat(sentences.topology.columns, 3 * config.mfcc)
+    training = Training(sentences.some(numbers), frames, alignment, flat)
     training.update()
     for gaussians in training.growing(config.monophone_gaussians):
         for _ in range(config.iterations):
@@ -170,16 +178,17 @@ def monophone(
             training.update()
         report(gaussians, training.log_likelihood())
     if realign:
+        training.sentences, training.frames = sentences, mel.map(path, make)
         training.align()
-    frames.remove()
+    path.unlink()
     return Stage(sentences.topology, training.mixtures, None, training.alignment)
 
 
 def triphone(
-    folder: Path, mel: Frames, sentences: Sentences, alignment: Alignment, config: GmmConfig, realign: bool, report: Report
+    folder: Path, mel: Frames, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
     """A mixture for each tied state, over spliced MFCC under LDA and MLLT."""
-    topology = sentences.topology
+    topology, alignment = sentences.topology, np.concatenate(list(map(start, range(len(mel)))))
     make = features_of(config, torch.eye(config.mfcc * (2 * config.splice + 1)))
     spliced = zip(map(make, mel), map(torch.from_numpy, mel.cut(alignment)), strict=True)
     first = lda(spliced, topology.columns, config.dimensions)

@@ -20,11 +20,10 @@ from torch import Tensor
 
 from pipelines.batches import extract
 from pipelines.ctc.train import Item, Row
-from pipelines.graph import BestPath, Graph, Topology
-from pipelines.oracles import Oracles
+from pipelines.graph import Aligner, BestPath, Graph, Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
-from pipelines.phoneme.align import Alignment, Sentences, flat_start, retied
+from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.corpus import BANDS, Corpus, Frames
 from pipelines.phoneme.recognizer import (
@@ -40,7 +39,7 @@ from pipelines.phoneme.recognizer import (
     network_acoustic,
     topology_of,
 )
-from pipelines.phoneme.stages import TREE, Fit, Stage, grown, monophone, triphone
+from pipelines.phoneme.stages import TREE, Fit, Stage, Start, grown, monophone, triphone
 from pipelines.times import spans_on
 from pipelines.tuning import MOST_UTTERANCES, search, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
@@ -125,15 +124,16 @@ class _Judge:
 
     def _phoneme_errors(self, topology: Topology, graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]]) -> Counts:
         """Errors of the phonemes that are heard, against those on the best path of the right words."""
-        oracles = Oracles(graph, topology, self.lexicon, 0.0)
+        aligner = Aligner(topology, self.lexicon)
 
         def phonemes(path: BestPath) -> list[str]:
             return [unit for unit, _, _ in spans_on(path.columns, topology) if unit != topology.separator]
 
         total = Counts()
         for words, scores in dev:
-            right = oracles.align(words, scores)
-            if right is not None:  # its words are known, and fit
+            known = all(word in self.lexicon for word in words)
+            right = follow(aligner.graph(words), scores) if known else None
+            if right is not None:  # it fits
                 path = search(graph, scores, self.config.beam)
                 total += count(align(phonemes(right), phonemes(path) if path else []))
         return total
@@ -150,14 +150,13 @@ class _Training:
     def to(self, last: str, phonemes: Topology) -> None:
         """Train all stages up to the last."""
         sentences = self._sentences(phonemes)
-        stage = self._gmm("monophone", monophone, sentences, lambda: flat_start(sentences, self._energies))
+        stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, sentences))
         if last == "monophone":
             return
         tied = grown(self.corpus.plain, stage, self.config.gmm, self.config.tree)
         paths = self.corpus.plain.cut(stage.alignment)
-        first = [retied(path, phonemes, tied) for path in paths]
         sentences = self._sentences(tied)
-        stage = self._gmm("triphone", triphone, sentences, lambda: np.concatenate(first))
+        stage = self._gmm("triphone", triphone, sentences, lambda number: retied(paths[number], phonemes, tied))
         if last == "network":
             self._network(sentences, stage)
 
@@ -176,8 +175,9 @@ class _Training:
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, self.corpus.spoken)
 
-    def _energies(self, number: int) -> Tensor:
-        return self.corpus.plain[number].logsumexp(1)
+    def _flat_start(self, sentences: Sentences, number: int) -> Alignment:
+        energy = self.corpus.plain[number].logsumexp(1)
+        return flat_start(sentences.graph(number), sentences.topology, energy.numpy())
 
     def _once(self, name: str, make: Callable[[Path, Log], None]) -> Path:
         """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
@@ -191,26 +191,26 @@ class _Training:
             self.run.log(**row)
         return folder
 
-    def _gmm(self, name: str, fit: Fit, sentences: Sentences, alignment: Callable[[], Alignment]) -> Stage:
+    def _gmm(self, name: str, fit: Fit, sentences: Sentences, start: Start) -> Stage:
         """A stage of mixtures, on speech without noise where that is there: noise would lead the alignment astray.
 
         If it is the last, mixtures of the speech as it sounds follow, along the same alignment.
         """
         config, phonemes, corpus = self.config.gmm, sentences.topology.tied(None), self.corpus
 
-        def made(name: str, mel: Frames, alignment: Callable[[], Alignment], realign: bool) -> Stage:
+        def made(name: str, mel: Frames, start: Start, realign: bool) -> Stage:
             def make(folder: Path, log: Log) -> None:
                 def report(gaussians: int, log_likelihood: float) -> None:
                     log({"stage": name, "gaussians": gaussians, "log_likelihood": round(log_likelihood, 4)})
                     say(f"{name}: {gaussians} Gaussians per state, log-likelihood per frame {log_likelihood:.3f}")
 
-                fit(folder, mel, sentences, alignment(), config, realign, report).write(folder)
+                fit(folder, mel, sentences, start, config, realign, report).write(folder)
 
             return Stage.read(self._once(name, make), phonemes)
 
-        stage = last = made(name, corpus.plain, alignment, True)
+        stage = last = made(name, corpus.plain, start, True)
         if name == self.config.acoustic and corpus.heard is not corpus.plain:
-            last = made(as_heard(name), corpus.heard, lambda: stage.alignment, False)
+            last = made(as_heard(name), corpus.heard, corpus.heard.cut(stage.alignment).__getitem__, False)
         self.judge(name, mixture_acoustic(last, config))
         return stage
 

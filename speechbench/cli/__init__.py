@@ -7,7 +7,7 @@ import sys
 import click
 
 from speechbench import __version__
-from speechbench.cli import conversion, data, demo, diagnosis, recognition, synthesis
+from speechbench.cli import conversion, data, demo, diagnosis, labels, recognition, sheet, synthesis
 from speechbench.errors import SpeechbenchError
 
 
@@ -33,6 +33,8 @@ for command in (
     recognition.score,
     conversion.convert,
     diagnosis.diagnose,
+    sheet.errors,
+    labels.labels,
 ):
     speechbench.add_command(command)
 

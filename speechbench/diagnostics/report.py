@@ -15,6 +15,7 @@ from speechbench.diagnostics.curves import snr_curves
 from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
+from speechbench.diagnostics.labels import list_suspects
 from speechbench.diagnostics.ladder import Ladder, measure_ladder
 from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
@@ -50,6 +51,7 @@ class ErrorReport:
     stages: dict[str, Any] | None = None  # what `measure_stages` returns
     versus: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    suspects: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # transcripts of the focus, see `list_suspects`
     missing: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by set: ids without a hypothesis
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -111,6 +113,7 @@ def diagnose(
         stages=measure_stages(repairs, seed) if repairs else None,
         versus=compare(sets, versus, versus_name, seed) if versus else None,
         examples=choose_examples(scored, seed),
+        suspects=list_suspects(scored, versus.get(focus) if versus else None),
         missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
         provenance={"version": __version__, "seed": seed, "sets": {key: _describe(s) for key, s in sets.items()}},
     )
