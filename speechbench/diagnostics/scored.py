@@ -86,6 +86,7 @@ class Spread:
     kind: str  # "speaker", "noise source" or "utterance"
     blocks: int
     notes: tuple[str, ...]
+    speakers: int  # that have a name
 
 
 def noise_source(utterance: Utterance) -> str | None:
@@ -169,7 +170,9 @@ def measure_spread(name: str, scored: ScoredSet, seed: int) -> Spread:
     drawn = multiplied(found.ways.resample(seed, "bootstrap", name))
     floor = count_noise(scored.errors.sum(), scored.words.sum(), generator_of(seed, "count noise", name))
     best = (drawn, floor)[widest((drawn, floor))]
-    return Spread(replace(best, doubt=found.doubt), found.ways.widest.kind, len(found.ways.widest), found.notes)
+    speakers = len({u.speaker for u in scored.manifest if u.speaker})
+    widest_way = found.ways.widest
+    return Spread(replace(best, doubt=found.doubt), widest_way.kind, len(widest_way), found.notes, speakers)
 
 
 def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def speech_rates(utterances: Sequence[Utterance]) -> list[str]:
     rates = np.array([_words_per_second(utterance) for utterance in utterances])
     ends = np.unique(np.round(np.quantile(rates, (0.25, 0.5, 0.75)), 1))
     names = [f"under {ends[0]:.1f} words/s"]
-    names += [f"{low:.1f} to {high:.1f} words/s" for low, high in zip(ends, ends[1:], strict=False)]
+    names += [f"{low:.1f} to {high:.1f} words/s" for low, high in pairwise(ends)]
     names += [f"{ends[-1]:.1f} words/s or more"]
     return [names[band] for band in np.searchsorted(ends, rates, side="right")]
 

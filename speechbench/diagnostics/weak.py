@@ -65,6 +65,8 @@ class Cuts:
             if number and _is_nested(way, part):
                 p_values.append(self._against_usual(way, part))
                 continue
+            if number and way.max() + 1 < FEWEST_BLOCKS:
+                continue  # what is said of a set of so few speakers is said of these alone
             error, freedom = self._standard_error(way, part, inside, outside)
             p_values.append(float(stats.t.sf(value / error, freedom)) if freedom and error else 1.0)
             half_widths.append(float(stats.t.ppf(0.975, freedom)) * error if freedom else float("inf"))
