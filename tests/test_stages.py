@@ -176,6 +176,8 @@ def test_what_is_alone_and_what_is_together(tmp_path):
     assert rows["search"]["alone"] is rows["lexicon"]["alone"] is None
     assert rows["front_end"]["share"] > 0 and rows["acoustic_model"]["share"] > 0
     assert not any("not told apart" in note for note in document["notes"])
+    climbed = measure_stages(repairs, 0, climbed=True)["advice"]
+    assert [row["action"] for row in document["advice"] if row not in climbed] == [STAGES["front_end"].action]
     blind = measure_stages(replace(repairs, clean={}), 0)
     assert any("not told apart" in note for note in blind["notes"])
 

@@ -108,7 +108,7 @@ def diagnose(
     slices = slice_errors(scored, train_words)
     weak = weak_parts(slices)
     steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
-    stages = measure_stages(repairs, seed) if repairs else None
+    stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
     sections = {"ladder": steps, "stages": stages}
     handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
     estimates = {key: spread.estimate for key, spread in spreads.items()}

@@ -73,8 +73,13 @@ def draw_errors(scored: ScoredSet, most: int, seed: int) -> ScoredSet:
     return scored.select(lambda u: u.id in chosen)
 
 
-def measure_stages(repairs: Repairs, seed: int) -> dict[str, Any]:
+def measure_stages(repairs: Repairs, seed: int, climbed: bool = False) -> dict[str, Any]:
     """Blame the errors on the stages.
+
+    Args:
+        repairs: What is heard once a part is repaired.
+        seed: Of the resampling.
+        climbed: There is a ladder, which then advises on the front end.
 
     Returns:
         `utterances` that were drawn, `of` how many, `erroneous` among them, `errors`, `words`, `rate`; `stages`, rows in the
@@ -106,7 +111,8 @@ def measure_stages(repairs: Repairs, seed: int) -> dict[str, Any]:
         "sentence": _sentence(rows),
         "notes": list(_notes(repairs, rows)),
     }
-    return document | {"advice": _advise(rows, list(unknown))}
+    advised = [row for row in rows if not (climbed and row["name"] == "front_end")]
+    return document | {"advice": _advise(advised, list(unknown))}
 
 
 def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int) -> Iterator[dict[str, Any]]:
