@@ -50,6 +50,16 @@ Examples:
     show_default=True,
     help="Utterances of train to decode, drawn at random; its error needs no more.",
 )
+@click.option("--ladder", is_flag=True, help="Split dev's noise and room: decode it clean, in its room, in seen noise, ...")
+@click.option("--snr-sweep", metavar="DB,...", help="With --ladder: decode dev at these SNRs too, for example 20,10,0.")
+@click.option("--stages", is_flag=True, help="Blame each error of dev on search, front end, acoustic model, lexicon, ...")
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Utterances of dev to decode again, drawn at random: for --ladder any, for --stages those with errors.",
+)
 @click.option("--out", type=options.FILE, help="Folder for report.json and report.html.")
 @options.overwrite
 @options.seed
@@ -67,6 +77,10 @@ def diagnose(
     errors: str | None,
     missing: str,
     train_most: int,
+    ladder: bool,
+    snr_sweep: str | None,
+    stages: bool,
+    most: int,
     out: Path | None,
     overwrite: bool,
     seed: int,
@@ -82,6 +96,9 @@ def diagnose(
         raise click.UsageError("--errors takes no manifests, no hypotheses and no --versus.")
     if errors is None and out is None:
         raise click.UsageError("Missing option '--out'.")
+    if (ladder or stages) and not run:
+        raise click.UsageError("--ladder and --stages decode again; give RUN.")
+    snrs = _parse_snrs(snr_sweep, ladder)
     if versus and (not run or versus_hypotheses):
         raise click.UsageError("--versus compares two runs; give RUN, and no --versus-hypotheses.")
 
@@ -106,6 +123,7 @@ def diagnose(
             level = _measure_humans(manifests, people, level, seed)
         sets = _decode(run, manifests, missing) if run else _read_hypotheses(files, manifests, missing)
         older = _decode(versus, manifests, missing) if versus else _read_others(others, manifests, missing)
+        again = _decode_again(run, sets, ladder, snrs, stages, most, seed) if run else {}
         report = diagnose(
             sets,
             level,
@@ -115,6 +133,7 @@ def diagnose(
             differences=_differences(run, versus),
             train_words=train_words,
             seed=seed,
+            **again,
         )
     if out is not None:
         _write(report, out, overwrite)
@@ -140,6 +159,35 @@ def _decode(path: Path, manifests: dict[str, Manifest], missing: str) -> dict[st
 
     run = Run.open(path)
     return {name: ScoredSet(manifest, decoded(run, name, manifest), missing) for name, manifest in manifests.items()}
+
+
+def _parse_snrs(text: str | None, ladder: bool) -> list[float]:
+    if text is None:
+        return []
+    if not ladder:
+        raise click.UsageError("--snr-sweep is of the ladder; add --ladder.")
+    try:
+        return sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise click.UsageError(f"--snr-sweep {text}: expected numbers in dB, for example 20,10,0.") from None
+
+
+def _decode_again(
+    run: Path, sets: dict[str, ScoredSet], ladder: bool, snrs: list[float], stages: bool, most: int, seed: int
+) -> dict[str, Any]:
+    from speechbench.cli.ladder import climb
+    from speechbench.cli.stages import repair
+    from speechbench.run import Run
+
+    if not ladder and not stages:
+        return {}
+    if "dev" not in sets:
+        raise click.UsageError("--ladder and --stages look at dev; give --dev.")
+    opened = Run.open(run)
+    return {
+        "ladder": climb(opened, sets["dev"], most, snrs, seed) if ladder else None,
+        "repairs": repair(opened, sets["dev"], most, seed) if stages else None,
+    }
 
 
 def _differences(run: Path | None, versus: Path | None) -> list[dict[str, Any]] | None:
@@ -221,6 +269,8 @@ def _show(report: ErrorReport, output_format: str) -> None:
     click.echo(f"\n{report.sentence}")
     for note in report.notes:
         click.echo(note)
+    for section in filter(None, (report.ladder, report.stages)):
+        click.echo(" ".join([section["sentence"], *section["notes"]]))
     if table := report.distributions:
         click.echo()
         options.show(document, output_format, distribution_rows(document), "Two distributions")

@@ -11,14 +11,18 @@ from speechbench import __version__
 from speechbench.diagnostics.advice import Advice, advise, advise_on_gaps, advise_on_slices
 from speechbench.diagnostics.bootstrap import Estimate
 from speechbench.diagnostics.confusions import confusions, costly_words
+from speechbench.diagnostics.curves import snr_curves
 from speechbench.diagnostics.distributions import tabulate
 from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
 from speechbench.diagnostics.labels import list_suspects
+from speechbench.diagnostics.ladder import Ladder, measure_ladder
 from speechbench.diagnostics.needed import Size, more_needed
+from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db, weak_parts
+from speechbench.diagnostics.stages import measure_stages
 from speechbench.diagnostics.verdict import judge
 from speechbench.diagnostics.versus import compare
 from speechbench.errors import SpeechbenchError, unknown_name
@@ -46,6 +50,9 @@ class ErrorReport:
     confusions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     words: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     snr_curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    snr_curves: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)  # by noise condition
+    ladder: dict[str, Any] | None = None  # what `measure_ladder` returns
+    stages: dict[str, Any] | None = None  # what `measure_stages` returns
     versus: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     suspects: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # transcripts of the focus, see `list_suspects`
@@ -65,6 +72,8 @@ def diagnose(
     name: str = "system",
     versus: Mapping[str, ScoredSet] | None = None,
     versus_name: str = "older system",
+    ladder: Ladder | None = None,
+    repairs: Repairs | None = None,
     differences: list[dict[str, Any]] | None = None,
     train_words: Mapping[str, int] | None = None,
     seed: int = 0,
@@ -77,6 +86,8 @@ def diagnose(
         name: The system's name in the report.
         versus: The sets of an older system, to be compared on the sets that both have.
         versus_name: Its name.
+        ladder: Dev's utterances on each rung, for the section `ladder`.
+        repairs: Dev's utterances with errors, a part of the recogniser repaired, for the section `stages`.
         differences: What differs between the two trainings (`fairness.list_differences`); None where it is not known.
         train_words: How often each word occurs in the training text, where known.
         seed: Of the resampling and of the choice of examples.
@@ -96,9 +107,13 @@ def diagnose(
     sizes = {key: Size(s.kind, s.blocks, len(sets[key].manifest), s.speakers) for key, s in spreads.items()}
     slices = slice_errors(scored, train_words)
     weak = weak_parts(slices)
+    steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
+    stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
+    sections = {"ladder": steps, "stages": stages}
+    handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
     estimates = {key: spread.estimate for key, spread in spreads.items()}
     measured = human is not None and human.words is not None  # on dev
-    table = _tabulate(estimates, human, sizes, _snr_range(scored), advise_on_slices(weak))
+    table = _tabulate(estimates, human, sizes, _snr_range(scored), [*advise_on_slices(weak), *handed_in])
     rate = human.rate if human else None
     rates = {key: estimate.value for key, estimate in estimates.items()}
     return ErrorReport(
@@ -112,6 +127,9 @@ def diagnose(
         confusions=confusions(scored.score),
         words=costly_words(scored.score),
         snr_curve=snr_curve(scored, seed),
+        snr_curves=snr_curves(scored, seed),
+        ladder=steps,
+        stages=stages,
         versus=compare(sets, versus, versus_name, seed, focus) | {"differences": differences} if versus else None,
         examples=choose_examples(scored, seed),
         suspects=list_suspects(scored, versus.get(focus) if versus else None),

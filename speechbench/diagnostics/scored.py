@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -39,6 +39,12 @@ class ScoredSet:
     def score(self) -> Score:
         """The alignments; refuses missing hypotheses unless they are to count as deletions."""
         return self._scored({key: hypothesis.text for key, hypothesis in self.hypotheses.items()})
+
+    def select(self, keep: Callable[[Utterance], bool]) -> ScoredSet:
+        """The utterances for which `keep` holds, with their hypotheses."""
+        manifest = self.manifest.select(keep)
+        heard = {u.id: self.hypotheses[u.id] for u in manifest if u.id in self.hypotheses}
+        return ScoredSet(manifest, heard, self.missing)
 
     @cached_property
     def greedy(self) -> float | None:
