@@ -4,10 +4,13 @@ import pytest
 from planted_errors import plant
 
 from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
-from speechbench.diagnostics.advice import ACTIONS, advise
+from speechbench.diagnostics.advice import ACTIONS, REMEDIES, Advice, advise, advise_on_gaps, advise_on_slices
 from speechbench.diagnostics.gaps import Gap
+from speechbench.diagnostics.needed import Size
+from speechbench.diagnostics.slices import label_utterances
+from speechbench.diagnostics.verdict import Verdict
 
-COMMANDS = ("prepare", "split", "synth", "train", "decode", "score", "diagnose")
+COMMANDS = ("prepare", "split", "synth", "train", "decode", "score", "diagnose", "check")
 
 
 def test_advice_follows_the_verdict_with_ceilings():
@@ -19,22 +22,83 @@ def test_advice_follows_the_verdict_with_ceilings():
 
 
 def test_every_command_exists():
-    for *_, command in ACTIONS:
-        assert re.match(rf"speechbench ({'|'.join(COMMANDS)}) --?\w|speechbench split \w", command)
+    for command in [row[-1] for row in ACTIONS] + [remedy[-1] for remedy in REMEDIES.values()]:
+        assert re.match(rf"speechbench ({'|'.join(COMMANDS)}) --?\w|speechbench (split|prepare|check) \w", command)
+
+
+def test_every_slice_has_a_remedy():
+    scored = plant("dev", 0.1, noise=True)
+    assert set(label_utterances(scored.manifest.utterances, {"a": 3})) <= set(REMEDIES)
+
+
+def test_candidates_are_ranked_by_what_they_surely_gain():
+    def candidate(action, ceiling, low, section):
+        return Advice(action, "", "", ceiling, low, 1.0, section)
+
+    ranked = advise(
+        [
+            candidate("read", None, None, "gaps"),
+            candidate("large but unsure", 0.3, -0.1, "labels"),
+            candidate("small and sure", 0.01, 0.005, "slices"),
+            candidate("no interval", 0.2, None, "gaps"),
+            candidate("sure", 0.05, 0.02, "stages"),
+        ]
+    )
+    assert [one.action for one in ranked] == ["sure", "small and sure", "large but unsure", "no interval", "read"]
+
+
+def test_one_advice_for_a_slice():
+    row = {"slice": "snr", "rate": 0.3, "share": 0.5, "low": 0.01, "high": 0.2}
+    weak = [{**row, "name": "-5 to 0 dB", "ceiling": 0.1}, {**row, "name": "0 to 5 dB", "ceiling": 0.05}]
+    (advice,) = advise_on_slices(weak)
+    assert "-5 to 0 dB" in advice.action
+    assert (advice.ceiling, advice.section) == (0.1, "slices")
+
+
+def test_at_human_level_there_is_nothing_to_do():
+    report = diagnose_given(parse_errors("human=0.05,train=0.05,train_dev=0.05,dev=0.051,words=100000"))
+    assert report.sentence.startswith("At human level: train-dev and dev err at most 1 point more")
+    assert report.advice[0]["action"].startswith("Nothing")
+    unsure = diagnose_given(parse_errors("human=0.05,train=0.05,train_dev=0.05,dev=0.051,words=1000"))
+    assert "At human level" not in unsure.sentence
 
 
 def test_synthesis_is_advised_at_the_snrs_of_dev():
     gap = Gap("train_dev", "dev", 0.1, 0.05, 0.15, True, "its interval lies above 0")
-    (advice,) = advise({"data_mismatch": gap}, ("data_mismatch",), {}, "-3:12")
+    (advice,) = advise_on_gaps({"data_mismatch": gap}, Verdict(("data_mismatch",), "", ()), {}, "-3:12")
     assert "--snr -3:12" in advice.command
 
 
-@pytest.mark.parametrize(("low", "times"), [(-0.01, "4.0"), (-0.02, "9.0")])
+@pytest.mark.parametrize(("low", "times"), [(-0.01, 4), (-0.02, 9)])
 def test_how_much_data_would_decide(low, times):
     gap = Gap("train_dev", "dev", 0.01, low, 0.02 - low, False, "its interval includes 0")
-    (advice,) = advise({"data_mismatch": gap}, (), {"train_dev": ("speaker", 10), "dev": ("speaker", 20)}, None)
-    assert f"{times} times as much data" in advice.action
-    assert "speakers in dev" in advice.action
+    sizes = {"train_dev": Size("speaker", 10, 100, 10), "dev": Size("noise source", 20, 400, 8)}
+    (advice,) = advise_on_gaps({"data_mismatch": gap}, Verdict((), "", ()), sizes, None)
+    more = times - 1
+    assert f"{100 * more} more utterances from {10 * more} more speakers in train-dev" in advice.action
+    assert f"{400 * more:,} more utterances from {20 * more} more noise sources in dev would decide" in advice.action
+
+
+def test_more_data_do_decide_when_the_gap_is_as_large_as_it_looked():
+    few = {name: plant(name, rate, utterances=120) for name, rate in (("train_dev", 0.10), ("dev", 0.13))}
+    gap = diagnose(few, Human.parse("0.1")).gaps["data_mismatch"]
+    assert gap["separable"] is False
+    more = gap["needed"]["dev"]
+    assert more["kind"] == "speaker"
+    speakers = 12 + more["more"]
+    many = {
+        name: plant(name, rate, utterances=2 * 10 * speakers, speakers=2 * speakers)
+        for name, rate in (("train_dev", 0.10), ("dev", 0.13))
+    }
+    assert diagnose(many, Human.parse("0.1")).gaps["data_mismatch"]["separable"] is True
+
+
+def test_too_few_speakers_ask_for_more():
+    sets = {"train_dev": plant("train_dev", 0.1, speakers=20), "dev": plant("dev", 0.4, speakers=3)}
+    report = diagnose(sets, Human.parse("0.1"))
+    assert report.gaps["data_mismatch"]["separable"] is None
+    assert "To decide data mismatch, at least 80 more utterances from 2 more speakers in dev are needed." in report.sentence
+    assert report.advice[0]["action"].startswith("Collect at least 80 more utterances from 2 more speakers in dev")
 
 
 def test_without_human_level_find_one():

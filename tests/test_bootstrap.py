@@ -95,3 +95,36 @@ def test_many_blocks_are_drawn_in_chunks(monkeypatch):
     blocks = bootstrap.Blocks("utterance", np.ones(100), np.full(100, 10.0))
     monkeypatch.setattr(bootstrap, "CHUNK", 700)
     assert bootstrap.resample(blocks, rng()).draws.shape == (bootstrap.RESAMPLES,)
+
+
+def test_speakers_and_noise_sources_add_up():
+    """Both vary, so the interval is wider than by either alone; where only one varies, it is not."""
+    speaker, source = np.divmod(np.arange(400), 20)
+    labels = [[f"{name}" for name in column] for column in (speaker, source)]
+    words = np.full(400, 10.0)
+    effects = np.exp(rng().normal(0, 0.5, (2, 20)))
+
+    def width(errors):
+        ways = tuple(bootstrap.Blocks.of(k, c, errors, words) for k, c in zip(("speaker", "noise source"), labels, strict=True))
+        both = bootstrap.Blocks("both", errors, words)
+        crossed, alone = bootstrap.Ways(ways, both), bootstrap.Ways(ways)
+        ends = [way.resample(0, "x").interval() for way in (crossed, alone)]
+        return (ends[0][1] - ends[0][0]) / (ends[1][1] - ends[1][0])
+
+    assert width(2 * effects[0][speaker] * effects[1][source]) > 1.2
+    assert width(2 * effects[0][speaker] + 0.01 * rng().random(400)) == pytest.approx(1, abs=0.02)
+
+
+def test_a_bad_speaker_multiplies():
+    estimate = bootstrap.multiplied(bootstrap.Estimate(0.1, np.array([0.0, 0.1, 0.2])))
+    assert estimate.draws == pytest.approx([0.1 / np.e, 0.1, 0.1 * np.e])
+
+
+def test_few_utterances_that_differ_decide_nothing():
+    before, after = plant("dev", 0.2), plant("dev", 0.2)
+    vars(after)["errors"] = before.errors.copy()
+    wrong = np.flatnonzero(before.errors > 0)[:6]
+    vars(after)["errors"][wrong] -= 1
+    change = measure_change("dev", after, before, 0)
+    assert change.value < 0
+    assert "differ in 6 utterances" in change.doubt

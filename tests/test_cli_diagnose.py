@@ -64,6 +64,39 @@ def test_outside_recogniser(files, tmp_path):
     assert (out / "report.html").read_bytes() == before
 
 
+def test_two_outside_recognisers_and_people(files, tmp_path):
+    people = tmp_path / "person.jsonl"
+    write_hypotheses(people, plant("dev", 0.02, utterances=60, seed=4).hypotheses.values())
+    other = tmp_path / "other.jsonl"
+    write_hypotheses(other, plant("dev", 0.4, utterances=60).hypotheses.values())
+    arguments = [*outside(files, tmp_path / "report"), "--hypotheses", f"human={people}", "--versus-hypotheses", f"dev={other}"]
+    arguments[arguments.index("--human") + 1] = "0.5"
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    for expected in ("Two distributions", "Against other outside recogniser", "better of both", "segments"):
+        assert expected in result.output
+    document = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert document["errors"]["human"]["words"] == document["errors"]["dev"]["words"]
+    assert document["errors"]["human"]["rate"] < 0.05
+    assert list(document["versus"]["changes"]) == ["dev"]
+    assert document["versus"]["differences"] is None
+
+
+def test_ids_that_do_not_match_and_empty_references_are_one_line(files, tmp_path):
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text((files / "dev.hyp.jsonl").read_text() + '{"id": "stranger", "text": "a"}\n')
+    result = run("--hypotheses", f"dev={odd}", "--dev", files / "dev.jsonl", "--out", tmp_path / "out")
+    assert isinstance(result.exception, SpeechbenchError)
+    assert "stranger" in str(result.exception)
+    (first, *rest) = (files / "dev.jsonl").read_text().splitlines()
+    bare = files / "bare.jsonl"
+    bare.write_text("\n".join([json.dumps(json.loads(first) | {"text": " "}), *rest]))
+    result = run("--hypotheses", f"dev={files / 'dev.hyp.jsonl'}", "--dev", bare, "--out", tmp_path / "out")
+    assert isinstance(result.exception, SpeechbenchError)
+    assert "no text: dev-000" in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
 def test_a_missing_hypothesis_is_an_error_unless_asked(files, tmp_path):
     lines = (files / "dev.hyp.jsonl").read_text().splitlines()
     part = tmp_path / "part.jsonl"
@@ -86,6 +119,9 @@ def test_a_missing_hypothesis_is_an_error_unless_asked(files, tmp_path):
         ("--hypotheses", "dev=h.jsonl", "--out", "o"),
         ("--hypotheses", "x=h.jsonl", "--out", "o"),
         ("--hypotheses", "dev=h.jsonl", "--out", "o", "--versus", "r"),
+        ("--hypotheses", "human=h.jsonl", "--out", "o"),
+        ("--errors", "train=0.1", "--hypotheses", "human=h.jsonl"),
+        ("run", "--versus", "r", "--versus-hypotheses", "dev=h.jsonl", "--out", "o"),
     ],
 )
 def test_usage_errors_exit_2(arguments):
@@ -96,6 +132,7 @@ def test_a_run_against_an_older_one_on_the_manifests_it_was_trained_with(files, 
     rates = {"new": 0.1, "old": 0.4}
     for name in rates:
         folder = tmp_path / name
+        write_json(folder / "config.json", {"mode": "e2e" if name == "new" else "pipeline"})
         write_json(folder / "provenance.json", {"manifests": {"dev": {"path": str(files / "dev.jsonl")}}})
         mark(folder, "run")
     monkeypatch.setattr(
@@ -111,6 +148,7 @@ def test_a_run_against_an_older_one_on_the_manifests_it_was_trained_with(files, 
     assert document["versus"]["name"] == "old"
     assert document["versus"]["changes"]["dev"]["value"] == pytest.approx(-0.3, abs=0.08)
     assert document["versus"]["changes"]["dev"]["separable"] is True
+    assert [row["about"] for row in document["versus"]["differences"]] == ["mode"]
 
 
 def test_errors_alone_can_have_a_page(tmp_path):

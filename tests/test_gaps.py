@@ -4,7 +4,9 @@ from planted_errors import plant
 
 from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
 from speechbench.diagnostics.gaps import name_gap
+from speechbench.diagnostics.listeners import measure_humans
 from speechbench.errors import SpeechbenchError
+from speechbench.recognizer import Hypothesis
 
 BIAS, VARIANCE, MISMATCH = "avoidable_bias", "variance", "data_mismatch"
 
@@ -94,7 +96,8 @@ def test_counts_give_intervals_that_decide():
     few = diagnose_given(parse_errors("human=0.04,train=0.07,train_dev=0.10,words=200"))
     many = diagnose_given(parse_errors("human=0.04,train=700/10000,train_dev=1000/10000"))
     assert few.verdict == []
-    assert "times as much data" in few.advice[0]["action"]
+    assert "more words in train would decide" in few.advice[0]["action"]
+    assert "too narrow" in " ".join(few.notes)
     assert many.verdict == [BIAS, VARIANCE]
     row = many.errors["train"]
     half_width = 1.96 * np.sqrt(0.07 * 0.93 / 10000)
@@ -110,7 +113,24 @@ def test_gaps_add_up_and_carry_their_names():
 
 
 @pytest.mark.parametrize(
-    "text", ["train=7", "train=a", "traim=0.1", "train=0.1,train=0.2", "human=0.1", "train=1/0", "human=.4:.2,dev=.5"]
+    "text",
+    [
+        "train=7",
+        "train=a",
+        "traim=0.1",
+        "train=0.1,train=0.2",
+        "human=0.1",
+        "train=1/0",
+        "human=.4:.2,dev=.5",
+        "train=nan",
+        "human=nan,train=0.1",
+        "human=1.2,train=0.1",
+        "human=-0.1,train=0.1",
+        "train=inf",
+        "human_dev=2,train=.1",
+        "",
+        "words=5",
+    ],
 )
 def test_bad_errors_are_refused(text):
     with pytest.raises(SpeechbenchError):
@@ -139,3 +159,67 @@ def test_few_speakers_leave_the_gap_unknown():
     assert report.gaps[VARIANCE]["separable"] is None
     assert "only 3 speakers" in report.gaps[VARIANCE]["reason"]
     assert VARIANCE not in report.verdict
+
+
+def test_a_rate_above_1_needs_counts():
+    assert diagnose_given(parse_errors("human=0.1,train=130/100")).errors["train"]["rate"] == 1.3
+
+
+def test_distributions_by_human_seen_and_unseen():
+    report = diagnose_given(parse_errors("human=0.04,train=0.07,train_dev=0.10,dev=0.06,human_dev=0.06,dev_seen=0.06"))
+    table = report.distributions
+    assert table["train"] == {"human": 0.04, "seen": 0.07, "unseen": 0.10}
+    assert table["dev"] == {"human": 0.06, "seen": 0.06, "unseen": 0.06}
+    assert "On dev's distribution humans err 2.0 points more than on the training distribution." in table["reading"]
+    assert table["reading"][-1] == "On the dev distribution: +0.0 points from human to seen, +0.0 points from seen to unseen."
+    assert diagnose_given(parse_errors("human=0.04,dev=0.06")).distributions is None
+
+
+def test_an_undecided_gap_larger_than_the_verdict_is_said():
+    sets = {
+        "train": plant("train", 0.02, speakers=40, utterances=800),
+        "train_dev": plant("train_dev", 0.06, speakers=40, utterances=800),
+        "dev": plant("dev", 0.4, speakers=2),
+    }
+    report = diagnose(sets, Human.parse("0.02"))
+    assert report.verdict == [VARIANCE]
+    assert any(note.startswith("Undecided: data mismatch") for note in report.notes)
+
+
+@pytest.mark.parametrize(("utterances", "speakers"), [(1, 1), (3, 3), (3, 1), (40, 1)])
+def test_tiny_sets_are_qualified(utterances, speakers):
+    report = diagnose({"dev": plant("dev", 0.5, utterances=utterances, speakers=speakers)}, Human.parse("0.01"))
+    (gap,) = report.gaps.values()
+    assert (gap["separable"], report.verdict) == (None, [])
+    assert f"only {speakers} speaker" in gap["reason"]
+    assert report.weak == []
+    report.document()
+
+
+def transcripts(scored, count):
+    return {u.id: scored.hypotheses[u.id] for u in list(scored.manifest)[:count]}
+
+
+def test_the_best_of_several_people_is_the_human_level():
+    dev = plant("dev", 0.3)
+    good, bad = plant("dev", 0.02, seed=1), plant("dev", 0.1, seed=2)
+    human = measure_humans(dev.manifest, {"bad": bad.hypotheses, "good": transcripts(good, 60)}, 0)
+    assert human.rate == human.errors / human.words < 0.05
+    assert human.low < human.rate < human.high
+    report = diagnose({"dev": dev}, human)
+    assert report.errors["human"]["words"] == human.words
+    assert report.distributions["dev"] == {"human": human.rate, "seen": None, "unseen": report.errors["dev"]["rate"]}
+
+
+def test_bad_transcripts_are_refused():
+    dev = plant("dev", 0.3)
+    with pytest.raises(SpeechbenchError, match="no utterance of"):
+        measure_humans(dev.manifest, {"who.jsonl": plant("test", 0.1).hypotheses}, 0)
+    with pytest.raises(SpeechbenchError, match=r"who.jsonl: holds \d+ words of dev; at least 100"):
+        measure_humans(dev.manifest, {"who.jsonl": transcripts(dev, 3)}, 0)
+    strange = {"dev-000": Hypothesis("dev-000", "a"), **plant("dev", 0.1).hypotheses, "x": Hypothesis("x", "a")}
+    with pytest.raises(SpeechbenchError, match="no reference: x"):
+        measure_humans(dev.manifest, {"who.jsonl": strange}, 0)
+    long = {key: Hypothesis(key, "z " * 30) for key in dev.hypotheses}
+    with pytest.raises(SpeechbenchError, match="above 1"):
+        measure_humans(dev.manifest, {"who.jsonl": long}, 0)

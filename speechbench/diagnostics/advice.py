@@ -1,25 +1,44 @@
-"""What to do next: an action per separable gap, largest gain first; or how much more data would decide."""
+"""What to do next: the candidates of all sections, ranked; or how much more data would decide."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from speechbench.diagnostics.bootstrap import FEWEST_BLOCKS
 from speechbench.diagnostics.gaps import Gap
-from speechbench.diagnostics.verdict import PLAIN, points, words_of
+from speechbench.diagnostics.needed import Size, more_needed, write_needed
+from speechbench.diagnostics.verdict import PLAIN, Verdict, points, words_of
 
 
 @dataclass(frozen=True)
 class Advice:
-    """An action, why, what it could gain at most (as a fraction of words), and the command that does it."""
+    """An action, why, what it could gain at most, and the command that does it: what every section hands in."""
 
     action: str
     reason: str
     command: str
-    ceiling: float | None
-    low: float | None
+    ceiling: float | None  # of what it could gain, as a fraction of words; None where it gains knowledge only
+    low: float | None  # of the ceiling's interval
     high: float | None
+    section: str = "gaps"  # that it comes from
+
+
+def advise(candidates: Iterable[Advice]) -> list[Advice]:
+    """Rank the candidates of all sections.
+
+    First those whose ceiling is surely above 0, then those whose ceiling has no interval or one that includes 0, then those
+    that gain knowledge only; among each the largest ceiling first. Ceilings of different sections overlap: they count the
+    same errors by different causes, and do not add up.
+    """
+    return sorted(candidates, key=lambda advice: (_doubt(advice), -(advice.ceiling or 0.0)))
+
+
+def _doubt(advice: Advice) -> int:
+    if advice.ceiling is None:
+        return 2
+    return 0 if advice.low is not None and advice.low > 0 else 1
 
 
 # By what a gap's name contains, in this order: the action and the command.
@@ -50,22 +69,62 @@ ACTIONS = (
         "speechbench split POOL.jsonl --out SPLIT --by speaker --fractions dev=.5,test=.5",
     ),
 )
+SYNTH = "speechbench synth --speech TRAIN.jsonl --noise NOISE.jsonl --out MORE"
+TRAIN = "speechbench train --mode MODE --train TRAIN.jsonl --dev DEV.jsonl --out RUN2"
+
+# By slice, what to do about a weak part of it.
+REMEDIES: Mapping[str, tuple[str, str]] = {
+    "speaker": (
+        "Listen to speaker {part} (microphone, level, accent, transcripts) and get training speech like it",
+        "speechbench check DEV.jsonl",
+    ),
+    "accent": ("Get training speech of the accent {part}", "speechbench prepare CORPUS --out DIR"),
+    "condition": ("Mix the training speech with more noise of the condition {part}", SYNTH),
+    "snr": ("Mix more training speech at an SNR of {part}", SYNTH + " --snr LOW:HIGH"),
+    "length": ("Get training speech of {part}, or join utterances to that length", TRAIN),
+    "speech rate": ("Get training speech at {part}, or change its speed", TRAIN),
+    "rarest word": ("Add sentences and pronunciations for utterances with {part}", TRAIN + " --set language_model.text=TEXT"),
+    "order": ("Find out what differs in the {part} of the recordings", "speechbench check DEV.jsonl"),
+}
 
 
-def advise(
-    gaps: Mapping[str, Gap], verdict: tuple[str, ...], sizes: Mapping[str, tuple[str, int]], snr: str | None
-) -> list[Advice]:
-    """The advice, most useful first.
+def advise_on_gaps(gaps: Mapping[str, Gap], verdict: Verdict, sizes: Mapping[str, Size], snr: str | None) -> list[Advice]:
+    """An action for each gap of the verdict; without one, what would decide the largest gap.
 
     Args:
         gaps: The gap table.
-        verdict: The gaps to work on, largest first.
-        sizes: For each set, what its interval was measured over and how many there are, for example ("speaker", 12).
+        verdict: What was made of it.
+        sizes: Of each set.
         snr: The range of dev's SNRs, "LOW:HIGH" in dB, where known.
     """
-    if verdict:
-        return [_act(name, gaps[name], snr) for name in verdict]
+    if verdict.names:
+        return [_act(name, gaps[name], snr) for name in verdict.names]
+    if verdict.at_human_level:
+        command = "speechbench diagnose RUN --test TEST.jsonl --human HUMAN --out DIR"
+        return [Advice("Nothing for the errors at hand; confirm it on a test set", verdict.sentence, command, None, None, None)]
     return [_decide(name, gap, sizes) for name, gap in sorted(gaps.items(), key=lambda item: -item[1].value)[:1]]
+
+
+def advise_on_slices(weak: Sequence[Mapping[str, Any]]) -> list[Advice]:
+    """An action for the costliest weak part of each slice.
+
+    Args:
+        weak: What `slices.weak_parts` found.
+    """
+    first = {row["slice"]: row for row in reversed(weak)}
+    return [
+        Advice(
+            REMEDIES[name][0].format(part=row["name"]),
+            f"{100 * row['rate']:.1f} % errors there, {100 * row['share']:.0f} % of all; if it erred no more than the rest, "
+            f"the set would have {points(row['ceiling'])} points less",
+            REMEDIES[name][1],
+            row["ceiling"],
+            row["low"],
+            row["high"],
+            "slices",
+        )
+        for name, row in first.items()
+    ]
 
 
 def _act(name: str, gap: Gap, snr: str | None) -> Advice:
@@ -74,29 +133,24 @@ def _act(name: str, gap: Gap, snr: str | None) -> Advice:
     return Advice(action, reason, command.format(snr=snr or "-5:20"), gap.value, gap.low, gap.high)
 
 
-def _decide(name: str, gap: Gap, sizes: Mapping[str, tuple[str, int]]) -> Advice:
-    """What would decide the largest gap: an interval shrinks with the square root of the blocks it is measured over."""
-    action, reason = "", f"{words_of(name)} is {points(gap.value)} points: {gap.reason}"
+def _decide(name: str, gap: Gap, sizes: Mapping[str, Size]) -> Advice:
+    """What would decide the largest gap."""
+    reason = f"{words_of(name)} is {points(gap.value)} points: {gap.reason}"
     command = "speechbench diagnose RUN --train M --train-dev M --dev M --test M --human 0.04 --out DIR"
+    needed = write_needed(more_needed(gap, sizes), PLAIN)
     if gap.before == "":
         action = (
             "Find the human level: have careful listeners transcribe some of dev, and give the best one's error with --human"
         )
-    elif gap.low is None or gap.high is None or gap.value <= 0:
+    elif needed:
+        action = (
+            f"Collect at least {needed}: fewer than {FEWEST_BLOCKS} show no spread"
+            if gap.separable is None
+            else f"Collect more: {needed} would decide, if the gap is as large as it looks"
+        )
+        command = "speechbench prepare CORPUS --out DIR"
+    else:
         action = "Read errors one by one; the gaps give no direction"
         if gap.low is None:
             action += " (with errors/words instead of fractions they would get intervals)"
-    elif gap.separable is None:
-        action = f"Record more speakers: at least 5 in each of {_sets(gap, sizes)}"
-    else:
-        growth = ((gap.value - gap.low) / gap.value) ** 2
-        kinds = [
-            f"{math.ceil(sizes[s][1] * growth):,} {sizes[s][0]}s in {PLAIN[s]}" for s in (gap.before, gap.after) if s in sizes
-        ]
-        action = f"Measure on about {growth:.1f} times as much data: {' and '.join(kinds)} would decide a gap of this size"
-        command = "speechbench prepare CORPUS --out DIR"
     return Advice(action, reason, command, None, gap.low, gap.high)
-
-
-def _sets(gap: Gap, sizes: Mapping[str, tuple[str, int]]) -> str:
-    return " and ".join(PLAIN[name] for name in (gap.before, gap.after) if name in sizes) or PLAIN[gap.after]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+from speechbench.seeds import generator_of
 
 Array = NDArray[np.float64]
 
@@ -44,6 +46,17 @@ class Blocks:
     def rate(self) -> float:
         """The pooled rate."""
         return float(self.errors.sum() / self.words.sum())
+
+    @property
+    def variance(self) -> float:
+        """The variance of the rate over samples of such blocks; 0 for a single block, of which nothing is known.
+
+        Source: the linearised ratio of Cochran 1977, "Sampling Techniques", section 6.4.
+        """
+        if len(self) < 2:
+            return 0.0
+        parts = (self.errors - self.rate * self.words) / self.words.sum()
+        return float(len(self) / (len(self) - 1) * np.square(parts).sum())
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -103,6 +116,46 @@ def resample(blocks: Blocks, rng: np.random.Generator) -> Estimate:
     for both, and the result is their difference.
     """
     return Estimate(blocks.rate, _draw_rates(blocks, rng), max(1.0, len(blocks) - 1.0))
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways to cut one set into blocks that share something; an utterance lies in one block of each."""
+
+    ways: tuple[Blocks, ...]  # speakers, and noise sources where there are enough
+    crossing: Blocks | None = None  # utterances that share both, where there are two ways
+
+    @property
+    def widest(self) -> Blocks:
+        """The way over which the rate varies most."""
+        return max(self.ways, key=lambda blocks: blocks.variance)
+
+    def resample(self, seed: int, *name: str) -> Estimate:
+        """The rate as it would be with other speakers and other noise sources at once.
+
+        Blocks of the way that varies most are drawn. When both ways matter they add up: drawn alone, the wider covers the
+        truth in 85 to 90 % where it claims 95. What is drawn is stretched to the variance of both, in which the variance of
+        utterances that share both would be counted twice.
+
+        Source: Cameron, Gelbach, Miller 2011, "Robust Inference With Multiway Clustering".
+        """
+        widest = self.widest
+        drawn = resample(widest, generator_of(seed, *name, widest.kind))
+        if self.crossing is None or drawn.draws is None or not widest.variance:
+            return drawn
+        both = sum(blocks.variance for blocks in self.ways) - self.crossing.variance
+        stretch = math.sqrt(max(1.0, both / widest.variance))
+        return replace(drawn, draws=drawn.value + stretch * (drawn.draws - drawn.value))
+
+
+def multiplied(estimate: Estimate) -> Estimate:
+    """A rate whose draws deviate by factors, not by sums: a bad speaker doubles his errors, a good one cannot go below 0.
+
+    Without it the interval ends too low, most of all with few speakers: the truth lies above it three times too often.
+    """
+    if estimate.draws is None or estimate.value <= 0:
+        return estimate
+    return replace(estimate, draws=estimate.value * np.exp((estimate.draws - estimate.value) / estimate.value))
 
 
 def count_noise(errors: float, words: float, rng: np.random.Generator) -> Estimate:

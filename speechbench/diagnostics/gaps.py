@@ -30,6 +30,8 @@ class Human:
     rate: float
     low: float
     high: float
+    errors: int | None = None  # counted on dev, where humans transcribed it
+    words: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Human:

@@ -19,6 +19,11 @@ class GivenErrors:
     estimates: dict[str, Estimate]
     words: dict[str, int]
     human: Human | None
+    human_dev: float | None = None  # human error on dev's distribution
+    dev_seen: float | None = None  # error on speech of dev's distribution that was trained on
+
+
+CELLS = ("human_dev", "dev_seen")  # of the table of distributions, beside the sets
 
 
 def parse_errors(text: str, seed: int = 0) -> GivenErrors:
@@ -37,8 +42,8 @@ def parse_errors(text: str, seed: int = 0) -> GivenErrors:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
         name = name.strip().replace("-", "_")
-        if name not in (*SETS, "words"):
-            raise unknown_name("set in --errors", name, (*SETS, "words"))
+        if name not in (*SETS, *CELLS, "words"):
+            raise unknown_name("set in --errors", name, (*SETS, *CELLS, "words"))
         if name == "human":
             humans.append(value.strip())
         elif name in values:
@@ -48,6 +53,7 @@ def parse_errors(text: str, seed: int = 0) -> GivenErrors:
     common = values.pop("words", "")
     if common and not (common.isdecimal() and int(common) > 0):
         raise SpeechbenchError(f"--errors words={common}: expected a whole number above 0")
+    cells = {name: _rate(name, values.pop(name), 0)[0] for name in CELLS if name in values}
     estimates, words = {}, {}
     for name, value in values.items():
         rate, count = _rate(name, value, int(common or 0))
@@ -55,7 +61,7 @@ def parse_errors(text: str, seed: int = 0) -> GivenErrors:
         if count:
             words[name] = count
             estimates[name] = Estimate(rate, count_noise(rate * count, count, generator_of(seed, "given", name)).draws)
-    return GivenErrors(estimates, words, Human.best(tuple(humans)))
+    return GivenErrors(estimates, words, Human.best(tuple(humans)), **cells)
 
 
 def _rate(name: str, value: str, common: int) -> tuple[float, int]:

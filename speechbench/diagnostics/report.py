@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from speechbench import __version__
-from speechbench.diagnostics.advice import advise
+from speechbench.diagnostics.advice import Advice, advise, advise_on_gaps, advise_on_slices
 from speechbench.diagnostics.bootstrap import Estimate
 from speechbench.diagnostics.confusions import confusions, costly_words
+from speechbench.diagnostics.curves import snr_curves
+from speechbench.diagnostics.distributions import tabulate
 from speechbench.diagnostics.examples import choose_examples
 from speechbench.diagnostics.gaps import SETS, Gap, Human, measure_gaps
 from speechbench.diagnostics.given import GivenErrors
 from speechbench.diagnostics.labels import list_suspects
+from speechbench.diagnostics.ladder import Ladder, measure_ladder
+from speechbench.diagnostics.needed import Size, more_needed
+from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
-from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db
+from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db, weak_parts
+from speechbench.diagnostics.stages import measure_stages
 from speechbench.diagnostics.verdict import judge
 from speechbench.diagnostics.versus import compare
 from speechbench.errors import SpeechbenchError, unknown_name
@@ -32,16 +38,21 @@ class ErrorReport:
 
     name: str  # of the system
     errors: dict[str, dict[str, Any]]  # by set: rate, errors, words, low, high, measured_over, blocks, greedy, notes, ...
-    gaps: dict[str, dict[str, Any]]  # by name: value, low, high, separable, before, after, reason
+    gaps: dict[str, dict[str, Any]]  # by name: value, low, high, separable, before, after, reason, needed
     verdict: list[str]  # the gaps to work on, largest first
     sentence: str  # the verdict in plain words
     notes: list[str]
-    advice: list[dict[str, Any]]  # action, reason, command, ceiling, low, high
+    advice: list[dict[str, Any]]  # action, reason, command, ceiling, low, high, section; the most useful first
+    distributions: dict[str, Any] | None = None  # the table of `distributions.tabulate`
     focus: str | None = None  # the set that slices, confusions and examples are of
     slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    weak: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # the weak parts of all slices
     confusions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     words: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     snr_curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    snr_curves: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)  # by noise condition
+    ladder: dict[str, Any] | None = None  # what `measure_ladder` returns
+    stages: dict[str, Any] | None = None  # what `measure_stages` returns
     versus: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     suspects: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # transcripts of the focus, see `list_suspects`
@@ -61,6 +72,10 @@ def diagnose(
     name: str = "system",
     versus: Mapping[str, ScoredSet] | None = None,
     versus_name: str = "older system",
+    ladder: Ladder | None = None,
+    repairs: Repairs | None = None,
+    differences: list[dict[str, Any]] | None = None,
+    train_words: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> ErrorReport:
     """Find out where a recogniser's errors come from.
@@ -71,6 +86,10 @@ def diagnose(
         name: The system's name in the report.
         versus: The sets of an older system, to be compared on the sets that both have.
         versus_name: Its name.
+        ladder: Dev's utterances on each rung, for the section `ladder`.
+        repairs: Dev's utterances with errors, a part of the recogniser repaired, for the section `stages`.
+        differences: What differs between the two trainings (`fairness.list_differences`); None where it is not known.
+        train_words: How often each word occurs in the training text, where known.
         seed: Of the resampling and of the choice of examples.
 
     Raises:
@@ -85,19 +104,33 @@ def diagnose(
     spreads = {key: measure_spread(key, scored, seed) for key, scored in sets.items()}
     focus = next(key for key in FOCUS if key in sets)
     scored = sets[focus]
-    sizes = {key: (spread.kind, spread.blocks) for key, spread in spreads.items()}
-    table = _tabulate({key: spread.estimate for key, spread in spreads.items()}, human, sizes, _snr_range(scored))
-    errors = _human_row(human) | {key: _set_row(sets[key], spread) for key, spread in spreads.items()}
+    sizes = {key: Size(s.kind, s.blocks, len(sets[key].manifest), s.speakers) for key, s in spreads.items()}
+    slices = slice_errors(scored, train_words)
+    weak = weak_parts(slices)
+    steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
+    stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
+    sections = {"ladder": steps, "stages": stages}
+    handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
+    estimates = {key: spread.estimate for key, spread in spreads.items()}
+    measured = human is not None and human.words is not None  # on dev
+    table = _tabulate(estimates, human, sizes, _snr_range(scored), [*advise_on_slices(weak), *handed_in])
+    rate = human.rate if human else None
+    rates = {key: estimate.value for key, estimate in estimates.items()}
     return ErrorReport(
         name=name,
-        errors=errors,
+        errors=_human_row(human) | {key: _set_row(sets[key], spread) for key, spread in spreads.items()},
         **table,
+        distributions=tabulate(rates, None if measured else rate, rate if measured else None, None),
         focus=focus,
-        slices=slice_errors(scored),
+        slices=slices,
+        weak=weak,
         confusions=confusions(scored.score),
         words=costly_words(scored.score),
         snr_curve=snr_curve(scored, seed),
-        versus=compare(sets, versus, versus_name, seed) if versus else None,
+        snr_curves=snr_curves(scored, seed),
+        ladder=steps,
+        stages=stages,
+        versus=compare(sets, versus, versus_name, seed, focus) | {"differences": differences} if versus else None,
         examples=choose_examples(scored, seed),
         suspects=list_suspects(scored, versus.get(focus) if versus else None),
         missing={key: list(s.score.missing) for key, s in sets.items() if s.score.missing},
@@ -107,7 +140,7 @@ def diagnose(
 
 def diagnose_given(given: GivenErrors) -> ErrorReport:
     """The gap table, verdict and advice from numbers alone."""
-    sizes = {key: ("word", count) for key, count in given.words.items()}
+    sizes = {key: Size("word", count) for key, count in given.words.items()}
     errors = _human_row(given.human)
     for key in filter(given.estimates.__contains__, SETS):
         estimate, words = given.estimates[key], given.words.get(key)
@@ -116,24 +149,33 @@ def diagnose_given(given: GivenErrors) -> ErrorReport:
         errors[key] = {"rate": estimate.value, "errors": count, "words": words, "low": low, "high": high}
     # Ng's tables of human, train and dev have dev of the training distribution; numbers alone cannot say otherwise.
     table = _tabulate(given.estimates, given.human, sizes, None, one_distribution="train_dev" not in given.estimates)
-    return ErrorReport(name="given", errors=errors, **table)
+    rates = {key: estimate.value for key, estimate in given.estimates.items()}
+    cells = tabulate(rates, given.human.rate if given.human else None, given.human_dev, given.dev_seen)
+    if sizes:
+        table["notes"].append(
+            "Intervals from counts alone take each word as independent: with few speakers or noise sources they are too "
+            "narrow. Give manifests and hypotheses for intervals over speakers."
+        )
+    return ErrorReport(name="given", errors=errors, **table, distributions=cells)
 
 
 def _tabulate(
     estimates: Mapping[str, Estimate],
     human: Human | None,
-    sizes: Mapping[str, tuple[str, int]],
+    sizes: Mapping[str, Size],
     snr: str | None,
+    candidates: Sequence[Advice] = (),  # of other sections
     one_distribution: bool = False,
 ) -> dict[str, Any]:
     gaps = measure_gaps(estimates, human, one_distribution)
-    verdict = judge({key: estimate.value for key, estimate in estimates.items()}, gaps, human)
+    verdict = judge(estimates, gaps, human, sizes)
+    advice = advise([*advise_on_gaps(gaps, verdict, sizes, snr), *candidates])
     return {
-        "gaps": {key: _gap_row(gap) for key, gap in gaps.items()},
+        "gaps": {key: _gap_row(gap) | {"needed": more_needed(gap, sizes) or None} for key, gap in gaps.items()},
         "verdict": list(verdict.names),
         "sentence": verdict.sentence,
         "notes": list(verdict.notes),
-        "advice": [dataclasses.asdict(advice) for advice in advise(gaps, verdict.names, sizes, snr)],
+        "advice": [dataclasses.asdict(one) for one in advice],
     }
 
 
@@ -144,7 +186,7 @@ def _gap_row(gap: Gap) -> dict[str, Any]:
 
 
 def _human_row(human: Human | None) -> dict[str, dict[str, Any]]:
-    row = human and {"rate": human.rate, "errors": None, "words": None, "low": human.low, "high": human.high}
+    row = human and dataclasses.asdict(human)
     return {"human": row} if row else {}
 
 

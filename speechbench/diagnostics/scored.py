@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,8 +13,9 @@ from speechbench.diagnostics.bootstrap import (
     Array,
     Blocks,
     Estimate,
+    Ways,
     count_noise,
-    resample,
+    multiplied,
     widest,
 )
 from speechbench.errors import SpeechbenchError
@@ -22,6 +23,8 @@ from speechbench.manifest import Manifest, Utterance
 from speechbench.recognizer import Hypothesis
 from speechbench.score import Score, score
 from speechbench.seeds import generator_of
+
+FEWEST_CHANGED = 10  # utterances in which two systems differ: with fewer, the bootstrap takes chance for certainty
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class ScoredSet:
     def score(self) -> Score:
         """The alignments; refuses missing hypotheses unless they are to count as deletions."""
         return self._scored({key: hypothesis.text for key, hypothesis in self.hypotheses.items()})
+
+    def select(self, keep: Callable[[Utterance], bool]) -> ScoredSet:
+        """The utterances for which `keep` holds, with their hypotheses."""
+        manifest = self.manifest.select(keep)
+        heard = {u.id: self.hypotheses[u.id] for u in manifest if u.id in self.hypotheses}
+        return ScoredSet(manifest, heard, self.missing)
 
     @cached_property
     def greedy(self) -> float | None:
@@ -77,6 +86,7 @@ class Spread:
     kind: str  # "speaker", "noise source" or "utterance"
     blocks: int
     notes: tuple[str, ...]
+    speakers: int  # that have a name
 
 
 def noise_source(utterance: Utterance) -> str | None:
@@ -107,51 +117,62 @@ def by_source(utterance: Utterance) -> str:
     return by_speaker(utterance) if source is None else f"source {source}"
 
 
-def block_sets(scored: ScoredSet, errors: Array | None = None) -> tuple[list[Blocks], str, list[str]]:
-    """The ways to cut a set into blocks, what makes them untrustworthy (or ""), and notes for the reader.
+@dataclass(frozen=True)
+class Cut:
+    """Utterances cut into blocks, and how far the spread between them can be trusted."""
+
+    ways: Ways
+    doubt: str  # why it cannot; "" where it can
+    notes: tuple[str, ...]  # for the reader
+
+
+def cut(utterances: Sequence[Utterance], errors: Array, words: Array, name: str) -> Cut:
+    """Cut utterances into the blocks of their speakers, and of their noise sources where there are enough.
 
     Args:
-        scored: The set.
-        errors: Errors by utterance; the set's own by default.
+        utterances: The utterances.
+        errors: Errors by utterance, or for two systems the difference.
+        words: Reference words by utterance.
+        name: What they are, for messages.
     """
-    utterances = list(scored.manifest)
-    errors = scored.errors if errors is None else errors
-    speakers = {u.speaker for u in utterances if u.speaker}
+    speakers = [by_speaker(u) for u in utterances]
     anonymous = sum(not u.speaker for u in utterances)
-    kind = "speaker" if speakers else "utterance"
-    blocks = Blocks.of(kind, [by_speaker(u) for u in utterances], errors, scored.words)
-    notes, doubt = [], ""
+    kind = "speaker" if anonymous < len(utterances) else "utterance"
+    blocks = Blocks.of(kind, speakers, errors, words)
     if len(blocks) < FEWEST_BLOCKS:
         counted = f"{len(blocks)} {kind}{'s' if len(blocks) > 1 else ''}"
-        doubt = f"only {counted} in {scored.manifest.name}; {FEWEST_BLOCKS} are the fewest that show a spread"
-        notes.append(f"The interval speaks for {counted} only, not for others.")
-        blocks = Blocks.of("utterance", [u.id for u in utterances], errors, scored.words)
-    elif anonymous:
+        doubt = f"only {counted} in {name}; {FEWEST_BLOCKS} are the fewest that show a spread"
+        note = f"The interval speaks for {counted} only, not for others."
+        return Cut(Ways((Blocks.of("utterance", [u.id for u in utterances], errors, words),)), doubt, (note,))
+    notes = []
+    if anonymous:
         notes.append(
             f"{anonymous} of {len(utterances)} utterances name no speaker; each counts as its own speaker, "
             "so the interval is too narrow if they share speakers."
         )
-    ways = [blocks]
-    sources = {source for u in utterances if (source := noise_source(u)) is not None}
-    if len(sources) >= FEWEST_BLOCKS:
-        ways.append(Blocks.of("noise source", [by_source(u) for u in utterances], errors, scored.words))
-    elif sources:
-        notes.append(f"The interval speaks for these {len(sources)} noise sources only, not for others.")
-    return ways, doubt, notes
+    known = len({source for u in utterances if (source := noise_source(u)) is not None})
+    if known < FEWEST_BLOCKS:
+        if known:
+            notes.append(f"The interval speaks for these {known} noise sources only, not for others.")
+        return Cut(Ways((blocks,)), "", tuple(notes))
+    sources = [by_source(u) for u in utterances]
+    crossing = [f"{speaker}\0{source}" for speaker, source in zip(speakers, sources, strict=True)]
+    ways = (blocks, Blocks.of("noise source", sources, errors, words))
+    return Cut(Ways(ways, Blocks.of("speaker and noise source", crossing, errors, words)), "", tuple(notes))
 
 
 def measure_spread(name: str, scored: ScoredSet, seed: int) -> Spread:
-    """The error rate of a set with the wider of its spreads over speakers and over noise sources.
+    """The error rate of a set with its spread over speakers and noise sources.
 
     It is never narrower than if every word erred by itself, which also keeps a set without errors from looking certain.
     """
-    ways, doubt, notes = block_sets(scored)
-    estimates = [resample(blocks, generator_of(seed, "bootstrap", name, blocks.kind)) for blocks in ways]
-    chosen = widest(estimates)
+    found = cut(scored.manifest.utterances, scored.errors, scored.words, scored.manifest.name)
+    drawn = multiplied(found.ways.resample(seed, "bootstrap", name))
     floor = count_noise(scored.errors.sum(), scored.words.sum(), generator_of(seed, "count noise", name))
-    best = (estimates[chosen], floor)[widest((estimates[chosen], floor))]
-    estimate = Estimate(best.value, best.draws, best.freedom, doubt)
-    return Spread(estimate, ways[chosen].kind, len(ways[chosen]), tuple(notes))
+    best = (drawn, floor)[widest((drawn, floor))]
+    speakers = len({u.speaker for u in scored.manifest if u.speaker})
+    widest_way = found.ways.widest
+    return Spread(replace(best, doubt=found.doubt), widest_way.kind, len(widest_way), found.notes, speakers)
 
 
 def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) -> Estimate:
@@ -163,7 +184,14 @@ def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) ->
     if [(u.id, u.text) for u in after.manifest] != [(u.id, u.text) for u in before.manifest]:
         names = f"{after.manifest.name} and {before.manifest.name}"
         raise SpeechbenchError(f"{name}: {names} hold different utterances or texts; score both systems on one manifest")
-    ways, doubt, _ = block_sets(after, after.errors - before.errors)
-    estimates = [resample(blocks, generator_of(seed, "paired", name, blocks.kind)) for blocks in ways]
-    best = estimates[widest(estimates)]
-    return Estimate(best.value, best.draws, best.freedom, doubt)
+    return change(name, after.manifest.utterances, after.errors - before.errors, after.words, seed)
+
+
+def change(name: str, utterances: Sequence[Utterance], difference: Array, words: Array, seed: int) -> Estimate:
+    """The change of the error rate over some utterances, given the difference of two systems' errors in each."""
+    found = cut(utterances, difference, words, name)
+    differ = int(np.count_nonzero(difference))
+    doubt = found.doubt
+    if differ < FEWEST_CHANGED:
+        doubt = f"the systems differ in {differ} utterances of {name}; {FEWEST_CHANGED} are the fewest that decide"
+    return replace(found.ways.resample(seed, "paired", name), doubt=doubt)

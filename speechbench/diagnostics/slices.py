@@ -1,21 +1,25 @@
-"""Slices: which speakers, noise conditions, SNRs and lengths hold the errors, and what mending one could gain."""
+"""Slices: which speakers, noise conditions, SNRs, lengths and so on hold the errors, and what mending one could gain."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from speechbench.diagnostics.bootstrap import Blocks, count_noise, resample, widest
 from speechbench.diagnostics.scored import ScoredSet, by_speaker, noise_condition
+from speechbench.diagnostics.weak import LEVEL, Cuts, Mask, holm
 from speechbench.manifest import Utterance
 from speechbench.seeds import generator_of
 
 UNKNOWN = "unknown"
 SNR_BAND = 5.0  # dB
 LENGTHS = (2.0, 4.0, 8.0, 16.0)  # s, the ends of the bands
+RARITIES = (1, 6, 51)  # times a word occurs in the training text, the ends of the bands
+QUARTERS = ("first quarter", "second quarter", "third quarter", "last quarter")
 
 
 def snr_db(utterance: Utterance) -> float | None:
@@ -41,46 +45,125 @@ def length_band(utterance: Utterance) -> str:
     return f"{ends[band]:.0f} s or more" if band == len(LENGTHS) else f"{ends[band]:.0f} to {ends[band + 1]:.0f} s"
 
 
-# A new slice is one line here.
+def speech_rates(utterances: Sequence[Utterance]) -> list[str]:
+    """The quarter of the set by words per second, from the first word's start to the last one's end where that is known."""
+    rates = np.array([_words_per_second(utterance) for utterance in utterances])
+    ends = np.unique(np.round(np.quantile(rates, (0.25, 0.5, 0.75)), 1))
+    names = [f"under {ends[0]:.1f} words/s"]
+    names += [f"{low:.1f} to {high:.1f} words/s" for low, high in pairwise(ends)]
+    names += [f"{ends[-1]:.1f} words/s or more"]
+    return [names[band] for band in np.searchsorted(ends, rates, side="right")]
+
+
+def _words_per_second(utterance: Utterance) -> float:
+    alignments = utterance.extra.get("alignments")
+    words = alignments.get("words") if isinstance(alignments, Mapping) else None
+    seconds = words[-1][1] - words[0][0] if words else utterance.duration
+    return len(utterance.words) / max(seconds, 1e-3)
+
+
+def orders(utterances: Sequence[Utterance]) -> list[str]:
+    """The quarter of the set by `recorded_at` (ISO 8601) where every utterance has one, else by the manifest's order."""
+    moments = [utterance.get("recorded_at") for utterance in utterances]
+    known = all(isinstance(moment, str) for moment in moments)
+    order = sorted(range(len(moments)), key=lambda number: moments[number]) if known else range(len(moments))
+    labels = [""] * len(moments)
+    for place, number in enumerate(order):
+        labels[number] = QUARTERS[4 * place // len(moments)]
+    return labels
+
+
+def rarities(utterances: Sequence[Utterance], train_words: Mapping[str, int]) -> list[str]:
+    """The band of the utterance's rarest word in the training text."""
+    first, second, third = RARITIES
+    names = (
+        "a word that is not in the training text",
+        f"a word that is {first} to {second - 1} times in the training text",
+        f"a word that is {second} to {third - 1} times in the training text",
+        "frequent words only",
+    )
+    rarest = [min((train_words.get(word, 0) for word in utterance.words), default=0) for utterance in utterances]
+    return [names[sum(count >= end for end in RARITIES)] for count in rarest]
+
+
+# A new slice is one line here, or where it needs the whole set, in `label_utterances`.
 SLICES: Mapping[str, Callable[[Utterance], str]] = {
     "speaker": lambda utterance: utterance.speaker or UNKNOWN,
+    "accent": lambda utterance: str(utterance.get("accent") or UNKNOWN),
     "condition": lambda utterance: noise_condition(utterance) or UNKNOWN,
     "snr": snr_band,
     "length": length_band,
 }
 
 
-def slice_errors(scored: ScoredSet) -> dict[str, list[dict[str, Any]]]:
-    """Every slice of a set, the costliest part first; a slice in which all utterances are alike says nothing and is left out.
+def label_utterances(utterances: Sequence[Utterance], train_words: Mapping[str, int] | None = None) -> dict[str, list[str]]:
+    """The part of each slice that an utterance is in; a slice in which all are alike says nothing and is left out.
+
+    Args:
+        utterances: The set.
+        train_words: How often each word occurs in the training text, where known.
+    """
+    labels = {name: [label(utterance) for utterance in utterances] for name, label in SLICES.items()}
+    labels |= {"speech rate": speech_rates(utterances), "order": orders(utterances)}
+    if train_words:
+        labels["rarest word"] = rarities(utterances, train_words)
+    return {name: column for name, column in labels.items() if len(set(column)) > 1}
+
+
+def slice_errors(scored: ScoredSet, train_words: Mapping[str, int] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Every slice of a set, the costliest part first.
+
+    Args:
+        scored: The set.
+        train_words: How often each word occurs in the training text, where known.
 
     Returns:
         By slice, rows of `name`, `utterances`, `words`, `errors`, `rate`, `share` of all errors, and two ceilings in points
-        of the set's WER: `ceiling` if the part erred no more than the rest, `ceiling_perfect` if it did not err at all.
+        of the set's WER: `ceiling` if the part erred no more than the rest, with its 95 % interval `low` to `high` (None
+        where a single utterance stands against the rest), and `ceiling_perfect` if it did not err at all. `p_value` is
+        corrected for all parts of all slices (Holm), and `weak` is whether it is below 5 %.
     """
-    tables = {}
-    for name, label in SLICES.items():
-        parts, index = np.unique([label(utterance) for utterance in scored.manifest], return_inverse=True)
-        if len(parts) > 1:
-            columns = (np.bincount(index), np.bincount(index, scored.words), np.bincount(index, scored.errors))
-            rows = [
-                _row(part, *figures) for part, *figures in zip(parts.tolist(), *map(np.ndarray.tolist, columns), strict=True)
-            ]
-            _add_ceilings(rows)
-            tables[name] = sorted(rows, key=lambda row: (-row["ceiling"], -row["errors"], row["name"]))
-    return tables
+    utterances = scored.manifest.utterances
+    cuts = Cuts.of(utterances, scored.errors, scored.words)
+    tables = {
+        name: [_row(part, np.asarray(column) == part, cuts) for part in sorted(set(column))]
+        for name, column in label_utterances(utterances, train_words).items()
+    }
+    rows = [row for table in tables.values() for row in table]
+    for row, p_value in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
+        row |= {"p_value": p_value, "weak": p_value < LEVEL}
+    return {
+        name: sorted(table, key=lambda row: (-row["ceiling"], -row["errors"], row["name"])) for name, table in tables.items()
+    }
 
 
-def _row(name: str, utterances: int, words: float, errors: float) -> dict[str, Any]:
-    return {"name": name, "utterances": utterances, "words": int(words), "errors": int(errors), "rate": errors / words}
+def _row(name: str, part: Mask, cuts: Cuts) -> dict[str, Any]:
+    all_words, all_errors = float(cuts.words.sum()), float(cuts.errors.sum())
+    words, errors = float(cuts.words[part].sum()), float(cuts.errors[part].sum())
+    excess = cuts.excess(part)
+    known = math.isfinite(excess.half_width)
+    return {
+        "name": name,
+        "utterances": int(part.sum()),
+        "words": int(words),
+        "errors": int(errors),
+        "rate": errors / words,
+        "share": errors / all_errors if all_errors else 0.0,
+        "ceiling": max(0.0, excess.value) * words / all_words,
+        "low": (excess.value - excess.half_width) * words / all_words if known else None,
+        "high": (excess.value + excess.half_width) * words / all_words if known else None,
+        "ceiling_perfect": errors / all_words,
+        "p_value": excess.p_value,
+    }
 
 
-def _add_ceilings(rows: list[dict[str, Any]]) -> None:
-    errors, words = (sum(row[key] for row in rows) for key in ("errors", "words"))
-    for row in rows:
-        rest = (errors - row["errors"]) / (words - row["words"])
-        row["share"] = row["errors"] / errors if errors else 0.0
-        row["ceiling"] = max(0.0, row["errors"] - rest * row["words"]) / words
-        row["ceiling_perfect"] = row["errors"] / words
+def weak_parts(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The weak parts of all slices, the largest ceiling first, each with the `slice` it is of.
+
+    Parts of different slices share utterances: their ceilings do not add up.
+    """
+    weak = [{"slice": name, **row} for name, rows in tables.items() for row in rows if row["weak"]]
+    return sorted(weak, key=lambda row: -row["ceiling"])
 
 
 def snr_curve(scored: ScoredSet, seed: int) -> list[dict[str, Any]]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from speechbench.diagnostics.bootstrap import Estimate
-from speechbench.diagnostics.scored import ScoredSet, measure_change
+from speechbench.diagnostics.paired import compare_words
+from speechbench.diagnostics.scored import ScoredSet, change, measure_change
+from speechbench.diagnostics.slices import label_utterances
+from speechbench.errors import SpeechbenchError
 
 
-def compare(after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], name: str, seed: int) -> dict[str, Any]:
+def compare(
+    after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], name: str, seed: int, focus: str | None = None
+) -> dict[str, Any]:
     """The change from an older system to a newer one.
 
     Args:
@@ -17,33 +25,58 @@ def compare(after: Mapping[str, ScoredSet], before: Mapping[str, ScoredSet], nam
         before: The older system's sets.
         name: The older system's name.
         seed: Of the resampling.
+        focus: The set whose slices are compared too.
 
     Returns:
-        `name`, and `changes` (by set: the older `rate`, then `value`, `low`, `high`, `separable` of the change, below 0 when
-        the newer is better).
+        `name`; `changes`, by set: the older `rate`, then `value`, `low`, `high`, `separable` of the change, below 0 when the
+        newer is better, `reason`, and what `paired.compare_words` tells; `slices` of the focus, by slice: rows of `name`,
+        `words`, the older `rate`, and the change as before, by intervals that hold together for all parts of all slices.
 
     Raises:
-        SpeechbenchError: A set was scored on different utterances.
+        SpeechbenchError: A set was scored on different utterances, or there is no set that both have.
     """
     shared = [key for key in after if key in before]
-    changes = {key: measure_change(key, after[key], before[key], seed) for key in shared}
-    return {
-        "name": name,
-        "changes": {key: _change_row(before[key].score.total.rate, changes[key]) for key in shared},
+    if not shared:
+        raise SpeechbenchError(f"{name}: no set was scored for both systems; give the same sets for both")
+    changes = {
+        key: _change_row(before[key].score.total.rate, measure_change(key, after[key], before[key], seed))
+        | compare_words(after[key].score, before[key].score)
+        for key in shared
     }
+    slices = _compare_slices(after[focus], before[focus], seed) if focus in shared else {}
+    return {"name": name, "changes": changes, "slices": slices}
 
 
-def _change_row(rate: float, change: Estimate) -> dict[str, Any]:
-    low, high = change.interval() or (None, None)
-    certain = not change.doubt and low is not None and high is not None
+def _compare_slices(after: ScoredSet, before: ScoredSet, seed: int) -> dict[str, list[dict[str, Any]]]:
+    utterances = after.manifest.utterances
+    parts = [
+        (slice_, part, np.flatnonzero(np.asarray(labels) == part))
+        for slice_, labels in label_utterances(utterances).items()
+        for part in sorted(set(labels))
+    ]
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for slice_, part, index in parts:
+        errors, words = before.errors[index], after.words[index]
+        chosen = [utterances[number] for number in index.tolist()]
+        if slice_ == "speaker":  # what is said of one speaker is said of this one only, so his utterances are what varies
+            chosen = [replace(utterance, speaker=None) for utterance in chosen]
+        estimate = change(f"{slice_} {part}", chosen, after.errors[index] - errors, words, seed)
+        row = _change_row(float(errors.sum() / words.sum()), estimate, 1 - 0.05 / len(parts))  # Bonferroni
+        tables.setdefault(slice_, []).append({"name": part, "words": int(words.sum()), **row})
+    return {name: sorted(rows, key=lambda row: row["value"]) for name, rows in tables.items()}
+
+
+def _change_row(rate: float, estimate: Estimate, level: float = 0.95) -> dict[str, Any]:
+    low, high = estimate.interval(level) or (None, None)
+    certain = not estimate.doubt and low is not None and high is not None
     separable = (low > 0 or high < 0) if certain else None  # type: ignore[operator]
     return {
         "rate": rate,
-        "value": change.value,
+        "value": estimate.value,
         "low": low,
         "high": high,
         "separable": separable,
-        "reason": change.doubt or None,
+        "reason": estimate.doubt or None,
     }
 
 

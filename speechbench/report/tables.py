@@ -104,6 +104,49 @@ def slice_rows(name: str, rows: list[Row]) -> list[Row]:
     ]
 
 
+def paired_rows(versus: Mapping[str, Any]) -> list[Row]:
+    """A row per set that two systems share: what each has right that the other has not."""
+    return [
+        {
+            "set": SETS[name],
+            "only after right": row["words"]["newer_only"],
+            "only before right": row["words"]["older_only"],
+            "both wrong": row["words"]["neither"],
+            "better of both, by utterance": percent(row["oracle"]["utterance"]),
+            "by word": percent(row["oracle"]["word"]),
+            "matched pairs": _matched(row["matched_pairs"]),
+        }
+        for name, row in versus["changes"].items()
+    ]
+
+
+def _matched(test: Mapping[str, Any]) -> str:
+    """The paired test as "p = 0.012, 118 segments", or why there is none."""
+    return test["reason"] or f"p = {test['p_value']:.2g}, {test['segments']} segments"
+
+
+def weak_rows(document: Mapping[str, Any]) -> list[Row]:
+    """A row per weak part of a slice."""
+    return [
+        {
+            "slice": row["slice"],
+            "part": row["name"],
+            "WER": percent(row["rate"]),
+            "share of errors": f"{100 * row['share']:.0f} %",
+            "ceiling": f"{100 * row['ceiling']:.2f}",
+            "95 % interval": span(row["low"], row["high"]),
+            "p": f"{row['p_value']:.2g}",
+        }
+        for row in document["weak"]
+    ]
+
+
+def distribution_rows(document: Mapping[str, Any]) -> list[Row]:
+    """The two distributions by human, seen and unseen."""
+    table = document["distributions"]
+    return [{"distribution": name} | {key: percent(rate) for key, rate in table[name].items()} for name in ("train", "dev")]
+
+
 def confusion_rows(document: Mapping[str, Any]) -> list[Row]:
     """A row per confusion."""
     return [
