@@ -5,6 +5,7 @@ Frames are 25 ms long and 10 ms apart; frame t is centred on sample 160 t. F fea
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,7 @@ FRAME_SHIFT = 0.010  # s
 FRAME_LENGTH = 0.025  # s
 FRAME_SAMPLES = round(FRAME_SHIFT * SAMPLING_RATE)
 WINDOW = 512  # samples of the Fourier transform
+LOWEST, HIGHEST = 20.0, 7600.0  # Hz, edges of the outermost mel bands
 FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 16-bit rounding noise
 
 
@@ -28,8 +30,8 @@ def _mel(bands: int, device: torch.device) -> torch.nn.Module:
         n_fft=WINDOW,
         win_length=round(FRAME_LENGTH * SAMPLING_RATE),
         hop_length=FRAME_SAMPLES,
-        f_min=20.0,
-        f_max=7600.0,
+        f_min=LOWEST,
+        f_max=HIGHEST,
         n_mels=bands,
         mel_scale="htk",
     )
@@ -59,6 +61,24 @@ def log_mel(samples: Samples | Tensor, bands: int = 80) -> Tensor:
     with torch.no_grad():
         energies: Tensor = _mel(bands, padded.device)(padded)
     return (energies + FLOOR).log().T[: frames_of(len(given))].contiguous()
+
+
+def band_frequencies(bands: int) -> Tensor:
+    """The centre of each mel band in Hz, (bands,)."""
+    mels = torch.linspace(_mels(torch.tensor(LOWEST)).item(), _mels(torch.tensor(HIGHEST)).item(), bands + 2)[1:-1]
+    hertz: Tensor = 700.0 * ((mels / 2595.0 * math.log(10.0)).exp() - 1.0)
+    return hertz
+
+
+def band_places(frequencies: Tensor, bands: int) -> Tensor:
+    """Which mel band has its centre at a frequency in Hz, from 0, with fractions; the inverse of `band_frequencies`."""
+    low, high = _mels(torch.tensor([LOWEST, HIGHEST])).tolist()
+    places: Tensor = (_mels(frequencies) - low) / (high - low) * (bands + 1) - 1.0
+    return places
+
+
+def _mels(frequencies: Tensor) -> Tensor:
+    return 2595.0 * (1.0 + frequencies / 700.0).log10()
 
 
 def mfcc(samples: Samples, coefficients: int = 13, bands: int = 40) -> Tensor:

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 
-from pipelines.ctc.augment import augment
+from pipelines.ctc.augment import augment, warped
 from pipelines.ctc.config import AugmentConfig
+from speechbench.audio import SAMPLING_RATE
+from speechbench.features import log_mel
 
-OFF = AugmentConfig(stretch=0.0, frequency_masks=0, time_masks=0)
+OFF = AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=0)
 
 
 def features(frames=200, bands=40):
@@ -33,7 +36,7 @@ def test_chance_comes_from_torchs_generator():
 @pytest.mark.parametrize("frames", [1, 2, 7, 200])
 def test_stretch_keeps_within_its_bounds(frames):
     torch.manual_seed(0)
-    config = AugmentConfig(stretch=0.1, frequency_masks=0, time_masks=0)
+    config = AugmentConfig(stretch=0.1, warp=0.0, frequency_masks=0, time_masks=0)
     lengths = {len(augment(features(frames), config)) for _ in range(100)}
     assert min(lengths) >= max(1, round(0.9 * frames))
     assert max(lengths) <= round(1.1 * frames)
@@ -43,7 +46,7 @@ def test_stretch_keeps_within_its_bounds(frames):
 def test_stretch_moves_events_in_proportion():
     torch.manual_seed(0)
     ramp = torch.arange(200.0).unsqueeze(1).expand(-1, 3)
-    stretched = augment(ramp, AugmentConfig(stretch=0.2, frequency_masks=0, time_masks=0))
+    stretched = augment(ramp, AugmentConfig(stretch=0.2, warp=0.0, frequency_masks=0, time_masks=0))
     inner = stretched[5:-5]
     slope = inner[1:] - inner[:-1]
     torch.testing.assert_close(slope, torch.full_like(slope, 200 / len(stretched)), atol=1e-3, rtol=1e-3)
@@ -59,7 +62,7 @@ def test_frequency_masks_are_whole_bands_no_wider_than_asked():
     torch.manual_seed(0)
     widths = []
     for _ in range(60):
-        result = augment(features(), AugmentConfig(stretch=0.0, frequency_masks=1, frequency_width=10, time_masks=0))
+        result = augment(features(), AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=1, frequency_width=10, time_masks=0))
         bands, frames = masked(result)
         assert not frames.any()
         assert torch.equal((result == 0).any(0), bands)
@@ -74,10 +77,35 @@ def test_time_masks_are_whole_frames_and_a_fifth_at_most():
     for frames in (3, 50, 200):
         widths = []
         for _ in range(60):
-            result = augment(features(frames), AugmentConfig(stretch=0.0, frequency_masks=0, time_masks=1, time_width=25))
+            result = augment(
+                features(frames), AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=1, time_width=25)
+            )
             bands, hidden = masked(result)
             assert not bands.any()
             assert torch.equal(result[~hidden], features(frames)[~hidden])
             widths.append(int(hidden.sum()))
         assert max(widths) <= min(25, 0.2 * frames)
         assert max(widths) > 0 or frames == 3
+
+
+def test_warp_moves_a_voice_to_other_frequencies():
+    """A pure tone at f is found at f times the factor."""
+    seconds = np.arange(8000) / SAMPLING_RATE
+    for tone, factor in ((1000.0, 1.2), (1000.0, 0.8), (3000.0, 1.1)):
+        first, second = (log_mel(np.sin(2 * np.pi * f * seconds).astype(np.float32), 80)[25] for f in (tone, tone * factor))
+        moved = warped(first.unsqueeze(0), factor)[0]
+        assert abs(int(moved.argmax()) - int(second.argmax())) <= 1
+        assert abs(int(first.argmax()) - int(second.argmax())) >= 2
+
+
+@pytest.mark.parametrize("bands", [1, 2, 80])
+def test_warp_by_1_changes_nothing(bands):
+    torch.testing.assert_close(warped(features(bands=bands), 1.0), features(bands=bands), atol=1e-4, rtol=1e-4)
+
+
+def test_warp_is_between_its_bounds():
+    """What the outermost bands hold is what is next to them."""
+    ramp = torch.arange(40.0).expand(3, 40)
+    up, down = warped(ramp, 1.1), warped(ramp, 0.9)
+    assert (up <= ramp).all() and (down >= ramp).all()
+    assert (up[:, 1:] >= up[:, :-1]).all() and (down.max(), up.min()) == (39.0, 0.0)

@@ -17,7 +17,7 @@ from speechbench.score import Counts
 
 BANDS = 6
 TOKENS = 4
-OFF = AugmentConfig(stretch=0.0, frequency_masks=0, time_masks=0)
+OFF = AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=0)
 
 
 def make_item(name, frames, tokens):

@@ -75,6 +75,14 @@ def test_the_run_holds_what_it_was_made_from(trained, sets):
     assert load_file(trained / "network.safetensors")["log_priors"].exp().sum() == pytest.approx(1, abs=1e-2)
 
 
+def test_the_number_of_parameters_is_kept(trained):
+    (size,) = [row for row in Run.open(trained).metrics() if row["stage"] == "size"]
+    state = load_file(trained / "network.safetensors")
+    assert size["tokens"] == len(state.pop("log_priors")) == 1 + len(json.loads((trained / "units.json").read_text()))
+    trained_ones = [value.numel() for name, value in state.items() if "running" not in name and "tracked" not in name]
+    assert size["parameters"] == sum(trained_ones)
+
+
 def test_each_epoch_is_logged_and_each_look_at_dev_counted(trained):
     rows = Run.open(trained).metrics()
     epochs = [row for row in rows if row["stage"] == "network"]
@@ -213,6 +221,23 @@ def test_batching_changes_no_scores():
 
 def first_loss(path):
     return next(row["loss"] for row in Run(path).metrics() if "loss" in row)
+
+
+def test_words_that_are_said_often_are_tokens(sets, tmp_path):
+    """And stay so where another training goes on with the network, in which they are said twice as often."""
+    more = [part for setting in ("pieces=20", "training.epochs=1") for part in ("--set", setting)]
+    made = train("e2e", *sets, tmp_path / "run", "pieces=20", "training.epochs=1")
+    units = json.loads((made / "units.json").read_text())
+    assert set(WORDS) & set(units)
+    assert {u for (spelling,) in read_lexicon(made / "lexicon.txt").values() for u in spelling} | {" "} == set(units)
+    rows = manifest.read(sets[0])
+    Manifest(tuple(replace(row, id=f"{n}-{row.id}") for n in range(2) for row in rows)).write(tmp_path / "twice.jsonl")
+    small = [part for setting in SMALL["e2e"] for part in ("--set", setting)]
+    twice = ["--train", tmp_path / "twice.jsonl", "--dev", sets[1], "--init-from", made, "--out", tmp_path / "on"]
+    run("train", "--mode", "e2e", *small, *more, *twice)
+    assert json.loads((tmp_path / "on" / "units.json").read_text()) == units
+    run("decode", made, "--data", sets[1], "--out", tmp_path / "dev.jsonl")
+    assert read_hypotheses(tmp_path / "dev.jsonl").keys() == texts_of(sets[1]).keys()
 
 
 def test_a_run_can_start_from_another(trained, sets, tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct
 
-from speechbench.features import cmvn, log_mel, mfcc, with_deltas
+from speechbench.features import band_frequencies, band_places, cmvn, log_mel, mfcc, with_deltas
 
 RATE = 16_000
 
@@ -110,3 +110,11 @@ def test_cmvn_mean_0_variance_1(frames, seed):
 
 def test_cmvn_of_a_constant_is_0():
     assert cmvn(torch.full((5, 3), 4.2)).abs().max() < 1e-3
+
+
+def test_places_of_bands_are_those_of_their_centres():
+    frequencies = band_frequencies(40)
+    torch.testing.assert_close(band_places(frequencies, 40), torch.arange(40.0), atol=1e-3, rtol=0)
+    for band in (3, 20, 36):  # a tone at a band's centre sounds in that band
+        tone = np.sin(2 * np.pi * float(frequencies[band]) * np.arange(8000) / 16000).astype(np.float32)
+        assert log_mel(tone, 40)[25].argmax() == band

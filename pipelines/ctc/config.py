@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.ctc.sizes import HEAD, SIZES, Kind, Shape, Size
 from speechbench.config import check_bounds
 
+Norm = Literal["batch", "layer", "none"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Literal["auto", "on", "off"]
@@ -15,17 +17,31 @@ Switch = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Convolution with batch norm, then bidirectional recurrence."""
+    """Strided convolutions, then recurrence in both directions of time or Conformer blocks."""
 
+    kind: Kind = "recurrent"  # or "conformer"
+    size: Size = "1M"  # parameters, about; says how large the three are that are not given
+    norm: Norm = "batch"  # behind each layer of "recurrent", before and within each block of "conformer"
     bands: int = 80  # of the log-mel features
-    channels: int = 192  # of each convolution
-    recurrent: int = 128  # units of each direction of each LSTM
-    layers: int = 2  # LSTMs
+    channels: int | None = None  # of each convolution; the width of a Conformer's blocks
+    recurrent: int | None = None  # units of each direction of each LSTM
+    layers: int | None = None  # LSTMs or Conformer blocks
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        check_bounds(self, bands=(1, 128), dropout=(0, 0.95))
         many = (1, math.inf)
-        check_bounds(self, bands=(1, 128), channels=many, recurrent=many, layers=many, dropout=(0, 0.95))
+        check_bounds(self, **{name: many for name in ("channels", "recurrent", "layers") if getattr(self, name) is not None})
+        if self.kind == "conformer" and self.recurrent is not None:
+            raise ValueError("'recurrent' is given, but a conformer has no recurrence; set 'channels' and 'layers'")
+        if self.kind == "conformer" and self.shape.channels % HEAD:
+            raise ValueError(f"'channels' is {self.shape.channels}; a conformer takes a multiple of {HEAD}")
+
+    @property
+    def shape(self) -> Shape:
+        """As large as the size says, but for what is given."""
+        told = SIZES[self.kind][self.size]
+        return Shape(self.channels or told.channels, self.layers or told.layers, self.recurrent or told.recurrent)
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class AugmentConfig:
     """What each epoch changes in the features, so that no utterance is seen twice alike."""
 
     stretch: float = 0.1  # the most by which time is stretched or squeezed
+    warp: float = 0.0  # the most by which frequencies are raised or lowered
     frequency_masks: int = 1  # SpecAugment (Park et al. 2019)
     frequency_width: int = 15  # bands, the most
     time_masks: int = 1
@@ -40,7 +57,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         any_number = (0, math.inf)
-        check_bounds(self, stretch=(0, 0.9), frequency_masks=any_number, frequency_width=any_number)
+        check_bounds(self, stretch=(0, 0.9), warp=(0, 0.9), frequency_masks=any_number, frequency_width=any_number)
         check_bounds(self, time_masks=any_number, time_width=any_number)
 
 
@@ -48,7 +65,7 @@ class AugmentConfig:
 class TrainingConfig:
     """The optimiser and its schedule."""
 
-    epochs: int = 30
+    epochs: int = 60
     batch_seconds: float = 16.0  # of audio in a batch, padding counted
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     warmup: float = 0.15  # share of the steps

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.ctc.network import greedy_tokens
+from pipelines.e2e.pieces import split_word
 from speechbench.audio import Samples
 from speechbench.features import cmvn, log_mel
 from speechbench.lexicon import Lexicon
@@ -23,14 +24,14 @@ def front_end(bands: int) -> Callable[[Samples | Tensor], Tensor]:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The network's alphabet: characters and the space between words; token 0 is the blank."""
+    """The network's alphabet: characters, pieces of words, and the space between words; token 0 is the blank."""
 
     units: tuple[str, ...]
 
     @classmethod
     def of(cls, lexicon: Lexicon) -> Tokens:
-        """All characters of a lexicon of spellings."""
-        return cls((SPACE, *sorted({c for variants in lexicon.values() for spelling in variants for c in spelling})))
+        """All characters and pieces of a lexicon of spellings."""
+        return cls((SPACE, *sorted({u for variants in lexicon.values() for spelling in variants for u in spelling})))
 
     @property
     def columns(self) -> int:
@@ -40,7 +41,8 @@ class Tokens:
     def numbers(self, words: Sequence[str]) -> Tensor:
         """The token numbers of words; characters that the alphabet lacks are left out, for no output could match them."""
         known = {unit: number for number, unit in enumerate(self.units, start=1)}
-        return torch.tensor([known[c] for c in SPACE.join(words) if c in known], dtype=torch.long)
+        cuts = [unit for word in words for unit in (SPACE, *split_word(word, known))][1:]
+        return torch.tensor([known[unit] for unit in cuts], dtype=torch.long)
 
     def text(self, numbers: Iterable[int]) -> str:
         """The text of token numbers without blanks, spaces single."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from pipelines import parallel, tensors
 from pipelines.ctc.items import Item, Source, Stored, fitting
-from pipelines.ctc.network import CANDIDATES, Network, score_all
+from pipelines.ctc.network import CANDIDATES, Network, report_size, score_all
 from pipelines.ctc.scenes import Renderer, Scenes
 from pipelines.ctc.train import Training, log_priors
 from pipelines.e2e import features
 from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.pieces import learn_pieces, spell
 from pipelines.e2e.recognizer import NETWORK, topology_of
 from pipelines.e2e.tokens import Tokens, front_end, greedy
 from pipelines.packages import missing_packages
@@ -24,7 +26,6 @@ from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, open_lexicon, prepare_words, report_language_model
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_json, write_json
-from speechbench.lexicon import spell
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
 from speechbench.run import Run
@@ -61,7 +62,10 @@ def train(
     folder, bands = run.path / FEATURES, config.encoder.bands
     if parallel.is_first():
         run.forget()  # what a training that was stopped had logged; the checkpoint knows its own
-        lexicon = prepare_words(run, config.language_model, [u.text or "" for u in manifest], spell)
+        texts = [u.text or "" for u in manifest]
+        # A network that is trained on keeps its pieces: other counts of the same words would make others.
+        pieces = learn_pieces(texts, config.pieces) if init is None else read_json(init.path / UNITS)
+        lexicon = prepare_words(run, config.language_model, texts, partial(spell, pieces=pieces))
         report_language_model(run, dev)
         write_json(run.path / UNITS, list(Tokens.of(lexicon).units))
         if renderer is None:
@@ -74,10 +78,11 @@ def train(
 
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.columns, config.encoder)
+    report_size(network, lambda row: _log(run, "size", row))
     if init is not None:
         network.load_state_dict(_weights_of(init, config, tokens))
     training = Training(config.training, config.augment, config.seed, "e2e", judge)
-    training.fit(network, source, lambda row: _log(run, row), run.path / CHECKPOINT)
+    training.fit(network, source, lambda row: _log(run, "network", row), run.path / CHECKPOINT)
     if parallel.is_first():
         priors = log_priors(network, source)
         tensors.save(run.path / NETWORK, {**network.state_dict(), "log_priors": priors})
@@ -87,9 +92,9 @@ def train(
     parallel.wait()
 
 
-def _log(run: Run, row: dict[str, Any]) -> None:
+def _log(run: Run, stage: str, row: dict[str, Any]) -> None:
     if parallel.is_first():
-        run.log(stage="network", **row)
+        run.log(stage=stage, **row)
 
 
 def _source(

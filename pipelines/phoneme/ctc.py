@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.items import Item, Source, Stored, fitting
-from pipelines.ctc.network import Network, greedy_tokens, score_all
+from pipelines.ctc.network import Network, greedy_tokens, report_size, score_all
 from pipelines.ctc.train import Training, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
@@ -93,6 +93,7 @@ def fit(
 
     torch.manual_seed(seed_of(seed, "ctc"))
     network = Network(topology.columns, config.encoder)
+    report_size(network, log)
     Training(config.training, config.augment, seed, "pipeline", errors).fit(network, source, log, kept)
     save_file({**network.state_dict(), "log_priors": log_priors(network, source)}, folder / WEIGHTS)
 

@@ -32,6 +32,7 @@ from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.ctc.items import Example, Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
+from pipelines.ctc.sizes import Kind, Size
 from pipelines.ctc.step import Stepper
 from pipelines.e2e.tokens import front_end
 from pipelines.frames import write_frames
@@ -44,10 +45,9 @@ from synth.live import Live
 
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "T4": 65.0}  # dense bf16 (T4: fp16) TFLOP/s
 TOKENS = 30
-ENCODERS = {
-    "10 M": EncoderConfig(channels=512, recurrent=464, layers=2),
-    "30 M": EncoderConfig(channels=640, recurrent=672, layers=3),
-}
+KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
+SIZES: tuple[Size, ...] = ("10M", "30M")
+ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
 

@@ -1,0 +1,48 @@
+"""Recurrence in both directions of time, as in Deep Speech 2 (Amodei et al. 2016).
+
+LSTMs where Deep Speech 2 has GRUs: on a CPU they run through oneDNN, twice as fast.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.ctc.config import EncoderConfig
+from pipelines.ctc.norms import norm_of
+
+
+class Bidirectional(nn.Module):
+    """An LSTM in each direction of time, with padding always behind the speech, where it cannot reach it.
+
+    Packed sequences would do the same, but their backward pass takes time quadratic in T on a CPU.
+    """
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.onward = nn.LSTM(inputs, units, batch_first=True)
+        self.backward_ = nn.LSTM(inputs, units, batch_first=True)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, F) and lengths (B,) -> (B, T, 2 units)."""
+        steps = torch.arange(values.shape[1], device=values.device)
+        last = lengths.to(values.device).unsqueeze(1) - 1
+        mirror = torch.where(steps <= last, last - steps, steps).unsqueeze(2)  # (B, T, 1); its own inverse
+        reversed_, _ = self.backward_(values.take_along_dim(mirror, dim=1))
+        return torch.cat([self.onward(values)[0], reversed_.take_along_dim(mirror, dim=1)], dim=2)
+
+
+class RecurrentLayer(nn.Module):
+    """Recurrence, norm, dropout."""
+
+    def __init__(self, inputs: int, config: EncoderConfig) -> None:
+        super().__init__()
+        self.recurrence = Bidirectional(inputs, config.shape.recurrent)
+        self.width = 2 * config.shape.recurrent
+        self.norm = norm_of(config.norm, self.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, values: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, F), lengths (B,) and a mask (B, T) -> (B, T, width)."""
+        result: Tensor = self.dropout(self.norm(self.recurrence(values, lengths), mask))
+        return result

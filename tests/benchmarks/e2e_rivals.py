@@ -1,0 +1,122 @@
+"""The end-to-end network against the parts of SpeechBrain's CTC recipe: same data, characters, epochs and graph, in one run.
+
+    python tests/benchmarks/e2e_rivals.py --train T.jsonl --dev D.jsonl --test E.jsonl --epochs 30 --out rivals
+
+Each system trains in a process of its own, whose processor time and memory are measured: reading, features and, with ours,
+the choice of decoding weights are in it. SpeechBrain's weights for the graph are chosen on dev as ours are.
+
+Needs: pip install speechbrain==1.1.2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.ctc.network import CANDIDATES
+from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.recognizer import topology_of
+from pipelines.e2e.tokens import Tokens, greedy
+from pipelines.tuning import search, tune_weights
+from pipelines.words import open_graph, open_lexicon
+from speechbench import manifest
+from speechbench.recognizer import read_hypotheses
+from speechbench.score import Counts, align, count, score
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took."""
+
+    processor_seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system in the table."""
+
+    system: str
+    spent: Spent
+    greedy: Counts
+    with_graph: Counts
+
+
+def measured(*arguments: object) -> Spent:
+    """Run Python with arguments, and tell what that took; its children are counted too."""
+    process = subprocess.Popen([sys.executable, *map(str, arguments)])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, arguments))}: exit code {process.returncode}")
+    return Spent(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def ours(run: Path, given: argparse.Namespace, *settings: str) -> Row:
+    """Train and decode with the product."""
+    flags = [part for setting in (f"training.epochs={given.epochs}", *settings) for part in ("--set", setting)]
+    data = ("--train", given.train, "--dev", given.dev)
+    spent = measured("-m", "speechbench", "train", "--mode", "e2e", *data, "--out", run, *flags)
+    measured("-m", "speechbench", "decode", run, "--data", given.test, "--out", run / "test.jsonl")
+    heard = read_hypotheses(run / "test.jsonl")
+    texts = {utterance.id: utterance.text or "" for utterance in manifest.read(given.test)}
+    own = score(texts, {key: one.greedy or "" for key, one in heard.items()}).total
+    return Row(
+        f"ours, {settings[0] if settings else 'defaults'}",
+        spent,
+        own,
+        score(texts, {key: one.text for key, one in heard.items()}).total,
+    )
+
+
+def speechbrain(run: Path, given: argparse.Namespace) -> Row:
+    """Train SpeechBrain's parts on the characters of our run, and decode with its graph."""
+    out = given.out / "speechbrain"
+    data = ("--train", given.train, "--units", run / "units.json", "--score", given.train, given.dev, given.test)
+    spent = measured(HERE / "e2e_speechbrain.py", *data, "--epochs", given.epochs, "--out", out)
+    train, dev, test = (np.load(out / f"{path.stem}.npz") for path in (given.train, given.dev, given.test))
+    tokens = Tokens(tuple(json.loads((run / "units.json").read_text())))
+    log_priors = np.log(np.concatenate([np.exp(train[key]) for key in train]).mean(0).clip(1e-6))
+    graph = open_graph(run, topology_of(tokens), open_lexicon(run))
+    scored = [(utterance.words, dev[utterance.id]) for utterance in manifest.read(given.dev)]
+    beam = E2eConfig().beam
+    weights, _ = tune_weights(graph, scored, log_priors, CANDIDATES, beam)
+    weighted = graph.with_word_cost(weights.word_cost)
+    own, with_graph = Counts(), Counts()
+    for utterance in manifest.read(given.test):
+        scores = test[utterance.id]
+        path = search(weighted, weights.apply(scores, log_priors), beam)
+        own += count(align(utterance.words, greedy(torch.from_numpy(scores), tokens).split()))
+        with_graph += count(align(utterance.words, path.words if path else []))
+    return Row("SpeechBrain, CRDNN with LSTMs", spent, own, with_graph)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--train", "--dev", "--test", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=30)
+    given = parser.parse_args()
+    audio = given.epochs * manifest.read(given.train).seconds
+    given.out.mkdir(parents=True)
+    rows = [ours(given.out / "characters", given), ours(given.out / "pieces", given, "pieces=50")]
+    rows.append(speechbrain(given.out / "characters", given))
+    print("| system | greedy | with lexicon and 3-gram | audio s per processor s | peak memory |\n|---|---|---|---|---|")
+    for row in rows:
+        pace = f"{audio / row.spent.processor_seconds:.0f} | {row.spent.peak_mb:.0f} MB"
+        print(f"| {row.system} | {row.greedy} | {row.with_graph} | {pace} |")
+
+
+if __name__ == "__main__":
+    main()
