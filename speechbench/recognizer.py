@@ -43,6 +43,7 @@ class Hypothesis:
     text: str  # "" is a hypothesis: nothing was heard
     score: float | None = None  # log-likelihood (natural) of the best path, acoustic and language model together
     greedy: str | None = None  # the network's own best text, without lexicon and language model, where there is one
+    beam: str | None = None  # the same by prefix beam search: the likeliest over all alignments, where that was asked for
     words: tuple[Timed, ...] | None = None  # those of the text
     phonemes: tuple[Timed, ...] | None = None  # on the best path, for recognisers that have them; silence left out
     nbest: tuple[Alternative, ...] | None = None  # the best first, which is the text
@@ -77,6 +78,7 @@ class Request:
     beam: float | None = None  # of the search, instead of the run's
     oracle: str | None = None  # one of `ORACLES`: a part of the recogniser is made perfect by looking at the reference
     greedy: bool = False  # the network's own text alone, without lexicon and language model
+    prefixes: int = 0  # that prefix beam search keeps, for the network's own text over all alignments; 0 leaves it out
 
 
 BEST = Request()  # the best words and nothing more
@@ -121,7 +123,7 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
 
 
 def _parse(row: Mapping[str, Any], where: str) -> Hypothesis:
-    for key in ("greedy", "oracle"):
+    for key in ("greedy", "beam", "oracle"):
         if not isinstance(row.get(key, ""), str):
             raise SpeechbenchError(f"{where}: '{key}' is {row[key]!r}; expected a string")
     return Hypothesis(
@@ -129,6 +131,7 @@ def _parse(row: Mapping[str, Any], where: str) -> Hypothesis:
         row["text"],
         _number(row, "score", where),
         row.get("greedy"),
+        row.get("beam"),
         _list(row, "words", where, _timed),
         _list(row, "phonemes", where, _timed),
         _list(row, "nbest", where, _alternative),

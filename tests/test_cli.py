@@ -140,10 +140,12 @@ def test_score_counts_missing_hypotheses_only_when_asked(call, texts, tmp_path):
     assert code == 0 and out.startswith("%WER 50.00 [ 3 / 6, 0 ins, 2 del, 1 sub ]") and out.endswith("Scored 3, 1 missing\n")
 
 
-def test_score_shows_a_networks_own_text_beside(call, texts, tmp_path):
-    rows = [json.loads(line) | {"greedy": "stop"} for line in (tmp_path / "hyp.jsonl").read_text().splitlines()]
+def test_score_shows_a_networks_own_texts_beside(call, texts, tmp_path):
+    rows = [json.loads(line) | {"greedy": "stop", "beam": ""} for line in (tmp_path / "hyp.jsonl").read_text().splitlines()]
     (tmp_path / "hyp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "%WER greedy 66.67 [ 4 / 6, 0 ins, 3 del, 1 sub ]" in call(*texts)[1]
+    assert (
+        "%WER greedy 66.67 [ 4 / 6, 0 ins, 3 del, 1 sub ]\n%WER beam 100.00 [ 6 / 6, 0 ins, 6 del, 0 sub ]" in call(*texts)[1]
+    )
 
 
 def test_score_knows_its_normalizers(call, texts):

@@ -287,6 +287,16 @@ def test_greedy_leaves_the_search_out(trained, heard, sets, tmp_path):
         run("decode", trained, "--data", sets[1], "--out", tmp_path / "other.jsonl", "--greedy", "--nbest", 3)
 
 
+@pytest.mark.parametrize("also", [(), ("--greedy",)])
+def test_prefix_beam_search_is_told_beside_the_rest(trained, heard, sets, tmp_path, also):
+    run("decode", trained, "--data", sets[1], "--out", tmp_path / "beam.jsonl", "--prefixes", 8, *also)
+    beams = read_hypotheses(tmp_path / "beam.jsonl")
+    assert {key: h.greedy for key, h in beams.items()} == {key: h.greedy for key, h in heard.items()}
+    assert {key: h.text for key, h in beams.items()} == {key: h.greedy if also else h.text for key, h in heard.items()}
+    assert score(texts_of(sets[1]), {key: hypothesis.beam for key, hypothesis in beams.items()}).total.rate <= 0.3
+    assert all(hypothesis.beam is None for hypothesis in heard.values())
+
+
 def test_a_network_that_does_not_fit_its_run(trained, sets, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     save_file({"log_priors": torch.zeros(3)}, tmp_path / "run" / "network.safetensors")

@@ -48,7 +48,7 @@ with files.making(out, "run"):
     mode_of("e2e").train(run, chosen, *sets.values(), skipped)
     run.finish()
 recognizer = open_recognizer(Run.open(out))
-write_hypotheses(out / "greedy.jsonl", recognizer.transcribe(sets["dev"], skipped, Request(greedy=True)))
+write_hypotheses(out / "greedy.jsonl", recognizer.transcribe(sets["dev"], skipped, Request(greedy=True, prefixes=4)))
 try:
     next(recognizer.transcribe(sets["dev"], skipped))
 except SpeechbenchError as error:
@@ -81,7 +81,7 @@ def test_a_machine_with_torch_alone_trains_and_decodes_greedily(sets, tmp_path):
 
     whole = train("e2e", *sets, tmp_path / "whole")
     assert (bare / "network.safetensors").read_bytes() == (whole / "network.safetensors").read_bytes()
-    run("decode", whole, "--data", sets[1], "--out", tmp_path / "whole.jsonl", "--greedy")
+    run("decode", whole, "--data", sets[1], "--out", tmp_path / "whole.jsonl", "--greedy", "--prefixes", 4)
     heard = read_hypotheses(tmp_path / "whole.jsonl")
     assert heard == read_hypotheses(bare / "greedy.jsonl")
     assert any(hypothesis.text for hypothesis in heard.values())

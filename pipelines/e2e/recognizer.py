@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import tensors
 from pipelines.batches import extract
+from pipelines.ctc.beam import prefix_beam
 from pipelines.ctc.network import STEP, Network, score_all
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.tokens import SPACE, Tokens, front_end, greedy
@@ -74,7 +75,8 @@ class E2eRecognizer:
             (scores,) = score_all(self.network, [features])
             text = greedy(scores, self.tokens)
             if decoder is None:
-                yield Hypothesis(utterance.id, text, greedy=text, duration=utterance.duration)
+                heard = Hypothesis(utterance.id, text, duration=utterance.duration)
             else:
-                heard = decoder.hear(utterance, scores.numpy(), request)
-                yield replace(heard, phonemes=None, greedy=text)  # its units are characters
+                heard = replace(decoder.hear(utterance, scores.numpy(), request), phonemes=None)  # its units are characters
+            beam = self.tokens.text(prefix_beam(scores.numpy(), request.prefixes)[0][0]) if request.prefixes else None
+            yield replace(heard, greedy=text, beam=beam)

@@ -87,6 +87,11 @@ def train(
     help="Make one part perfect with the reference's help.",
 )
 @click.option("--greedy", is_flag=True, help="The network's own text alone, without lexicon and language model (e2e).")
+@click.option(
+    "--prefixes",
+    type=click.IntRange(1),
+    help="Also tell the network's own text by prefix beam search over this many prefixes, as `beam` (e2e).",
+)
 @options.overwrite
 def decode(
     run_path: Path,
@@ -96,15 +101,16 @@ def decode(
     beam: float | None,
     oracle: str | None,
     greedy: bool,
+    prefixes: int | None,
     overwrite: bool,
 ) -> None:
     """Transcribe a manifest with a trained recogniser.
 
-    Lines hold id, text, score, words and phonemes with times (s), duration; `greedy` (the end-to-end network's own text,
-    without language model). docs/decoding.md says what they mean, and what the oracles are.
+    Lines hold id, text, score, words and phonemes with times (s), duration; `greedy` and `beam` (the end-to-end network's
+    own text, without language model). docs/decoding.md says what they mean, and what the oracles are.
 
     \b
-    speechbench decode runs/e2e --data dev.jsonl --out dev-hypotheses.jsonl
+    speechbench decode runs/e2e --data dev.jsonl --prefixes 8 --out dev-hypotheses.jsonl
     speechbench decode runs/pipeline --data dev.jsonl --nbest 10 --out dev-nbest.jsonl
     speechbench decode runs/pipeline --data dev.jsonl --oracle phonemes --out dev-phonemes.jsonl
     """  # noqa: D301
@@ -117,12 +123,13 @@ def decode(
     if greedy and (nbest or beam or oracle):
         raise click.UsageError("--nbest, --beam and --oracle are for the search, which --greedy leaves out")
     run = Run.open(run_path)
-    if greedy and run.mode != "e2e":
-        raise click.UsageError("--greedy is for runs of --mode e2e; a pipeline's words come from its lexicon")
+    for name, asked in (("--greedy", greedy), ("--prefixes", prefixes)):
+        if asked and run.mode != "e2e":
+            raise click.UsageError(f"{name} is for runs of --mode e2e; a pipeline's words come from its lexicon")
     data = manifest.read(data_path)
     files.keep_inputs(out, [run_path, *manifest.inputs([data])])
     files.claim_file(out, overwrite)
-    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle, greedy))
+    _transcribe(run, data.with_text() if oracle else data, out, Request(nbest or 0, beam, oracle, greedy, prefixes or 0))
     click.echo(out)
 
 
@@ -189,14 +196,15 @@ def score(reference: Path, hypothesis: Path, normalizer: str, missing: str, wher
 def _rates(
     references: dict[str, str], found: dict[str, Hypothesis], normalizer: str, missing: str
 ) -> tuple[list[dict[str, object]], tuple[str, ...]]:
-    """A row for each rate: words, characters and, where a network has given its own text, that."""
+    """A row for each rate: words, characters and, where a network has given its own texts, those."""
     from speechbench import score as scoring
 
     texts = {key: hypothesis.text for key, hypothesis in found.items()}
     views = [("WER", texts, "word"), ("CER", texts, "character")]
-    own = {key: hypothesis.greedy for key, hypothesis in found.items() if hypothesis.greedy is not None}
-    if own:
-        views.append(("WER greedy", own, "word"))
+    for name in ("greedy", "beam"):
+        own = {key: getattr(hypothesis, name) for key, hypothesis in found.items() if getattr(hypothesis, name) is not None}
+        if own:
+            views.append((f"WER {name}", own, "word"))
     rows: list[dict[str, object]] = []
     for name, hypotheses, unit in views:
         result = scoring.score(references, hypotheses, unit, normalizer, missing)

@@ -1,6 +1,8 @@
 """The end-to-end network against the parts of SpeechBrain's CTC recipe: same data, characters, epochs and graph, in one run.
 
     python tests/benchmarks/e2e_rivals.py --train T.jsonl --dev D.jsonl --test E.jsonl --epochs 30 --out rivals
+    python tests/benchmarks/e2e_rivals.py --train T.jsonl --dev D.jsonl --test E.jsonl --epochs 20 --out rivals \
+        --utterances 200 --size 0.3M                                                          # smaller
 
 Each system trains in a process of its own, whose processor time and memory are measured: reading, features and, with ours,
 the choice of decoding weights are in it. SpeechBrain's weights for the graph are chosen on dev as ours are.
@@ -11,7 +13,6 @@ Needs: pip install speechbrain==1.1.2
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.ctc.beam import prefix_beam
 from pipelines.ctc.network import CANDIDATES
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.recognizer import topology_of
@@ -28,10 +30,14 @@ from pipelines.e2e.tokens import Tokens, greedy
 from pipelines.tuning import search, tune_weights
 from pipelines.words import open_graph, open_lexicon
 from speechbench import manifest
+from speechbench.files import read_json
 from speechbench.recognizer import read_hypotheses
+from speechbench.run import Run
 from speechbench.score import Counts, align, count, score
 
 HERE = Path(__file__).parent
+NEURONS = {"0.3M": 38, "1M": 108}  # of each direction of each of SpeechBrain's LSTMs, for as many parameters as ours
+PREFIXES = 16
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,10 @@ class Row:
     """A system in the table."""
 
     system: str
+    parameters: int
     spent: Spent
     greedy: Counts
+    beam: Counts
     with_graph: Counts
 
 
@@ -64,41 +72,45 @@ def measured(*arguments: object) -> Spent:
 
 def ours(run: Path, given: argparse.Namespace, *settings: str) -> Row:
     """Train and decode with the product."""
-    flags = [part for setting in (f"training.epochs={given.epochs}", *settings) for part in ("--set", setting)]
+    basics = (f"training.epochs={given.epochs}", f"encoder.size={given.size}")
+    flags = [part for setting in (*basics, *settings) for part in ("--set", setting)]
     data = ("--train", given.train, "--dev", given.dev)
     spent = measured("-m", "speechbench", "train", "--mode", "e2e", *data, "--out", run, *flags)
-    measured("-m", "speechbench", "decode", run, "--data", given.test, "--out", run / "test.jsonl")
-    heard = read_hypotheses(run / "test.jsonl")
+    out = run / "test.jsonl"
+    measured("-m", "speechbench", "decode", run, "--data", given.test, "--prefixes", PREFIXES, "--out", out)
+    heard = read_hypotheses(out)
     texts = {utterance.id: utterance.text or "" for utterance in manifest.read(given.test)}
-    own = score(texts, {key: one.greedy or "" for key, one in heard.items()}).total
-    return Row(
-        f"ours, {settings[0] if settings else 'defaults'}",
-        spent,
-        own,
-        score(texts, {key: one.text for key, one in heard.items()}).total,
-    )
+    counts = [
+        score(texts, {key: str(getattr(one, kind)) for key, one in heard.items()}).total for kind in ("greedy", "beam", "text")
+    ]
+    (size,) = [row["parameters"] for row in Run.open(run).metrics() if row["stage"] == "size"]
+    return Row(f"ours, {settings[0] if settings else 'defaults'}", size, spent, *counts)
 
 
 def speechbrain(run: Path, given: argparse.Namespace) -> Row:
     """Train SpeechBrain's parts on the characters of our run, and decode with its graph."""
     out = given.out / "speechbrain"
     data = ("--train", given.train, "--units", run / "units.json", "--score", given.train, given.dev, given.test)
-    spent = measured(HERE / "e2e_speechbrain.py", *data, "--epochs", given.epochs, "--out", out)
+    spent = measured(
+        HERE / "e2e_speechbrain.py", *data, "--epochs", given.epochs, "--out", out, "--neurons", NEURONS[given.size]
+    )
     train, dev, test = (np.load(out / f"{path.stem}.npz") for path in (given.train, given.dev, given.test))
-    tokens = Tokens(tuple(json.loads((run / "units.json").read_text())))
+    tokens = Tokens(tuple(read_json(run / "units.json")))
     log_priors = np.log(np.concatenate([np.exp(train[key]) for key in train]).mean(0).clip(1e-6))
     graph = open_graph(run, topology_of(tokens), open_lexicon(run))
     scored = [(utterance.words, dev[utterance.id]) for utterance in manifest.read(given.dev)]
     beam = E2eConfig().beam
     weights, _ = tune_weights(graph, scored, log_priors, CANDIDATES, beam)
     weighted = graph.with_word_cost(weights.word_cost)
-    own, with_graph = Counts(), Counts()
+    own, beam_text, with_graph = Counts(), Counts(), Counts()
     for utterance in manifest.read(given.test):
         scores = test[utterance.id]
         path = search(weighted, weights.apply(scores, log_priors), beam)
         own += count(align(utterance.words, greedy(torch.from_numpy(scores), tokens).split()))
+        beam_text += count(align(utterance.words, tokens.text(prefix_beam(scores, PREFIXES)[0][0]).split()))
         with_graph += count(align(utterance.words, path.words if path else []))
-    return Row("SpeechBrain, CRDNN with LSTMs", spent, own, with_graph)
+    parameters = int(read_json(out / "size.json"))
+    return Row("SpeechBrain, CRDNN with LSTMs", parameters, spent, own, beam_text, with_graph)
 
 
 def main() -> None:
@@ -107,15 +119,25 @@ def main() -> None:
     for name in ("--train", "--dev", "--test", "--out"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--size", choices=list(NEURONS), default="1M", help="parameters of each network")
+    parser.add_argument("--utterances", type=int, help="train on so many of --train, drawn at random")
+    parser.add_argument("--pieces", action="store_true", help="ours with pieces of words as tokens too")
     given = parser.parse_args()
-    audio = given.epochs * manifest.read(given.train).seconds
     given.out.mkdir(parents=True)
-    rows = [ours(given.out / "characters", given), ours(given.out / "pieces", given, "pieces=50")]
+    train = manifest.read(given.train)
+    if given.utterances:
+        train, given.train = train.sample(given.utterances, 0), given.out / "train.jsonl"
+        train.write(given.train)
+    rows = [ours(given.out / "characters", given)]
+    if given.pieces:
+        rows.append(ours(given.out / "pieces", given, "pieces=50"))
     rows.append(speechbrain(given.out / "characters", given))
-    print("| system | greedy | with lexicon and 3-gram | audio s per processor s | peak memory |\n|---|---|---|---|---|")
+    print(f"Trained on {len(train)} utterances ({train.seconds:.0f} s) for {given.epochs} epochs.\n")
+    print("| system | parameters | WER greedy, % | prefix beam | lexicon and 3-gram | audio s per processor s | peak memory |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
-        pace = f"{audio / row.spent.processor_seconds:.0f} | {row.spent.peak_mb:.0f} MB"
-        print(f"| {row.system} | {row.greedy} | {row.with_graph} | {pace} |")
+        pace = f"{given.epochs * train.seconds / row.spent.processor_seconds:.0f} | {row.spent.peak_mb:.0f} MB"
+        print(f"| {row.system} | {row.parameters:,} | {row.greedy} | {row.beam} | {row.with_graph} | {pace} |")
 
 
 if __name__ == "__main__":

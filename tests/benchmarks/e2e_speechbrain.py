@@ -9,8 +9,6 @@ Needs: pip install speechbrain==1.1.2
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from pipelines.e2e.tokens import Tokens
 from speechbench import manifest
+from speechbench.files import read_json, write_json
 from speechbench.torch_audio import torchaudio  # before speechbrain, which imports it
 
 assert torchaudio
@@ -71,7 +70,7 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=108, help="of each direction of each LSTM; 108 makes 1 M parameters")
     given = parser.parse_args()
     torch.manual_seed(0)
-    tokens = Tokens(tuple(json.loads(given.units.read_text())))
+    tokens = Tokens(tuple(read_json(given.units)))
     encoder = CRDNN(
         input_shape=[None, None, 80],
         cnn_channels=(32, 32),
@@ -91,10 +90,10 @@ def main() -> None:
         {"features": Fbank(sample_rate=16000, n_mels=80)},
         {"noprogressbar": True, "device": "cpu"},
     )
-    print(f"{sum(p.numel() for p in brain.modules.parameters()):,} parameters", file=sys.stderr)
+    given.out.mkdir(parents=True, exist_ok=True)
+    write_json(given.out / "size.json", sum(p.numel() for p in brain.modules.parameters()))
     brain.fit(range(given.epochs), DataLoader(batches(given.train, tokens), batch_size=None, shuffle=True))
     brain.modules.eval()
-    given.out.mkdir(parents=True, exist_ok=True)
     for path in given.score:
         scores = {}
         for batch in batches(path, tokens):

@@ -228,13 +228,13 @@ def _reading(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_section(path: Path, name: str, text: str) -> None:
+def write_section(path: Path, name: str, text: str, script: str = "noise_sources.py") -> None:
     """Put a text between the markers of a section of a Markdown file.
 
     Raises:
         SpeechbenchError: The file has no such markers.
     """
-    start, end = f"<!-- {name}: written by tests/benchmarks/noise_sources.py -->", f"<!-- end of {name} -->"
+    start, end = f"<!-- {name}: written by tests/benchmarks/{script} -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
     before = files.read_text(path)
     if not pattern.search(before):
