@@ -1,0 +1,83 @@
+"""The pictures of a whole that is put together from parts: the ladder up to dev, and dev's errors down to none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+from speechbench.report.canvas import COLORS, GREY, INK, STYLE, add_axes, new_figure, write_svg
+from speechbench.report.cells import words_of
+
+ROW = 0.52  # inches of height
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part: from where to where, in points of WER, and the ends of the interval of where it ends."""
+
+    label: str
+    start: float
+    end: float
+    low: float | None
+    high: float | None
+    color: str
+
+
+def draw_ladder(ladder: Mapping[str, Any]) -> str:
+    """From the clean recordings' error to dev's, a bar for what each rung adds."""
+    rates = {rung["name"]: rung for rung in ladder["rungs"]}
+    bottom, top = ladder["rungs"][0], ladder["rungs"][-1]
+    bars = [_total("the clean recordings", bottom)]
+    for step in ladder["steps"]:
+        start = rates[step["before"]]["rate"]
+        ends = [None if step[key] is None else start + step[key] for key in ("low", "high")]
+        color = COLORS[1] if step["separable"] else GREY
+        bars.append(Bar(f"{step['adds']}: {100 * step['value']:+.1f}", start, start + step["value"], *ends, color))
+    return _draw([*bars, _total("dev, all together", top)])
+
+
+def _total(label: str, rung: Mapping[str, Any]) -> Bar:
+    return Bar(f"{label}: {100 * rung['rate']:.1f} %", 0.0, rung["rate"], rung["low"], rung["high"], COLORS[0])
+
+
+def draw_stages(stages: Mapping[str, Any]) -> str:
+    """From the measured error down to what is left when one part after the other is perfect."""
+    rate = stages["rate"]
+    bars = [Bar(f"as it is: {100 * rate:.1f} %", 0.0, rate, None, None, COLORS[0])]
+    start = rate
+    for row in stages["stages"]:
+        label = f"{words_of(row['name'])}: {row['errors']} errors, {100 * row['ceiling']:.1f} points"
+        end = row["cumulative"]
+        color = COLORS[1] if row["low"] else GREY
+        ends = [None if row[key] is None else max(0.0, start - row[key]) for key in ("high", "low")]
+        bars.append(Bar(label, start, end, *ends, color))
+        start = end
+    return _draw(bars)
+
+
+def _draw(bars: Sequence[Bar]) -> str:
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(ROW * len(bars) + 0.55)
+        axes = add_axes(figure)
+        for place, bar in enumerate(bars):
+            axes.barh(place, 100 * (bar.end - bar.start), 0.36, 100 * bar.start, color=bar.color)
+            axes.plot([100 * bar.end] * 2, [place, place + 0.82], color=GREY, lw=1, ls=":", zorder=0)
+            if bar.low is not None and bar.high is not None:
+                axes.errorbar(
+                    100 * bar.end,
+                    place,
+                    xerr=[[max(0.0, 100 * (bar.end - bar.low))], [max(0.0, 100 * (bar.high - bar.end))]],
+                    fmt="none",
+                    ecolor=INK,
+                    elinewidth=1.3,
+                    capsize=3,
+                )
+            axes.text(0.0, place - 0.24, bar.label, va="bottom", ha="left", transform=axes.get_yaxis_transform(), fontsize=9.5)
+        axes.set(ylim=(len(bars) - 0.7, -0.72), yticks=[], xlabel="word error rate, %")
+        axes.set_xlim(left=min(0.0, *(100 * min(bar.start, bar.end) for bar in bars)))
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=GREY, alpha=0.25)
+        return write_svg(figure)
