@@ -49,6 +49,6 @@ def draw_ceiling(advice: Mapping[str, Any], most: float) -> Markup:
     width, low, high = (scale * max(0.0, advice[key] or 0.0) for key in ("ceiling", "low", "high"))
     whisker = f'<path d="M{low:.1f} 5H{high:.1f}M{low:.1f} 2V8M{high:.1f} 2V8"/>' if advice["high"] is not None else ""
     return Markup(  # numbers alone
-        f'<svg class="ceiling" viewBox="-1 0 102 10" aria-hidden="true" focusable="false">'
+        f'<svg class="ceiling" viewBox="-1 0 102 10" preserveAspectRatio="xMinYMid" aria-hidden="true" focusable="false">'
         f'<rect width="100" height="10" class="scale"/><rect width="{width:.1f}" height="10" class="gain"/>{whisker}</svg>'
     )

@@ -15,7 +15,7 @@ GREY = "#8a9099"
 # Okabe and Ito's colours, told apart by colour-blind readers: blue, vermilion, green, purple, orange, sky.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "osD^vP"
-WIDTH = 5.4  # inches; a phone shows it at nearly this size, so that 10 points stay 10 points
+WIDTH = 4.6  # inches; a phone shows it at nearly this size, so that 10 points stay 10 points
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "speechbench",
     "svg.fonttype": "none",

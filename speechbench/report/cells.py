@@ -20,7 +20,7 @@ def percent(value: float | None) -> str:
 
 def share(value: float | None, digits: int = 0) -> str:
     """A share of a whole as "12 %"; "" where it is unknown."""
-    return "" if value is None else f"{100 * value:.{digits}f} %"
+    return "" if value is None else f"{round(100 * value, digits) + 0.0:.{digits}f} %"  # no "-0 %"
 
 
 def points(value: float | None) -> str:
@@ -28,11 +28,18 @@ def points(value: float | None) -> str:
     return "" if value is None else f"{100 * value:+.2f}"
 
 
-def span(low: float | None, high: float | None, signed: bool = False) -> str:
+def span(low: float | None, high: float | None, signed: bool = False, digits: int = 2) -> str:
     """An interval as "1.20 to 3.40"."""
     if low is None or high is None:
         return ""
-    return f"{100 * low:+.2f} to {100 * high:+.2f}" if signed else f"{100 * low:.2f} to {100 * high:.2f}"
+    sign = "+" if signed else ""
+    return f"{100 * low:{sign}.{digits}f} to {100 * high:{sign}.{digits}f}"
+
+
+def within(text: str, low: float | None, high: float | None, signed: bool = False, digits: int = 2) -> str:
+    """A figure with its interval: "3.00 % (1.20 to 3.40)"."""
+    interval = span(low, high, signed, digits)
+    return f"{text} ({interval})" if interval and text else text
 
 
 def certainty(separable: bool | None) -> str:

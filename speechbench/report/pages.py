@@ -22,6 +22,7 @@ from speechbench.report.waterfall import draw_ladder, draw_stages
 Document = Mapping[str, Any]
 
 ROWS = 8  # of a slice that a page shows
+WORDS = 12  # and confusions that a page shows; report.json has more
 SUSPECTS = 5  # that a page shows at once; the others unfold
 
 
@@ -63,9 +64,12 @@ def _causes(document: Document) -> dict[str, Any]:
         "phonemes": tables.confusion_rows(stages["phonemes"]) if stages else [],
         **_noise(document),
         "weak": tables.weak_rows(document),
-        "slices": [(name, tables.slice_rows(name, rows[:ROWS]), len(rows[ROWS:])) for name, rows in document["slices"].items()],
-        "confusions": tables.confusion_rows(document["confusions"]),
-        "words": tables.word_rows(document),
+        "slices": [
+            (tables.name_slice(name), tables.slice_rows(name, rows[:ROWS]), len(rows[ROWS:]))
+            for name, rows in document["slices"].items()
+        ],
+        "confusions": tables.confusion_rows(document["confusions"][:WORDS]),
+        "words": tables.word_rows(document)[:WORDS],
     }
 
 

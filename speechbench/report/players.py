@@ -8,6 +8,7 @@ from typing import Any
 
 from speechbench import audio
 from speechbench.errors import AudioError
+from speechbench.report.cells import counted
 from speechbench.report.spectrograms import draw_spectrogram
 
 LONGEST = 30.0  # s of an utterance that a player holds
@@ -21,7 +22,7 @@ def lay_out(example: Mapping[str, Any], number: int, page: Path) -> dict[str, An
         number: Its place, which names its files.
         page: The HTML file.
     """
-    facts = [f"{example['errors']} errors in {example['words']} words"]
+    facts = [f"{counted(example['errors'], 'error')} in {counted(example['words'], 'word')}"]
     facts += [f"speaker {example['speaker']}"] if example["speaker"] else []
     facts += [example["condition"].replace("_", " ")] if example["condition"] else []
     facts += [f"SNR {example['snr_db']:.1f} dB"] if example["snr_db"] is not None else []

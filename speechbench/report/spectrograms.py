@@ -43,7 +43,7 @@ def _levels(samples: Samples) -> NDArray[np.float32]:
     Shape:
         samples: (N,); result: (HEIGHT, T), T at most WIDEST
     """
-    padded = np.pad(samples, (WINDOW // 2, WINDOW))  # however short it is, there is a frame
+    padded = np.pad(samples, WINDOW // 2)  # however short it is, there is a frame
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: round(SHIFT * SAMPLING_RATE)]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)))
     power = power[:, : HIGHEST * WINDOW // SAMPLING_RATE]

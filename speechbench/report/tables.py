@@ -35,8 +35,7 @@ def gap_rows(document: Mapping[str, Any]) -> list[Row]:
     return [
         {
             "gap": words_of(name),
-            "from": SETS[gap["before"]] if gap["before"] else "0",
-            "to": SETS[gap["after"]],
+            "between": f"{SETS[gap['before']] if gap['before'] else '0'} and {SETS[gap['after']]}",
             "points": points(gap["value"]),
             "interval": span(gap["low"], gap["high"], signed=True),
             "real": certainty(gap["separable"]),
@@ -57,7 +56,7 @@ def slice_rows(name: str, rows: list[Row]) -> list[Row]:
     """A row per part of a slice."""
     return [
         {
-            name: row["name"],
+            name_slice(name): row["name"],
             "utterances": row["utterances"],
             "words": row["words"],
             "errors": row["errors"],
@@ -72,11 +71,16 @@ def slice_rows(name: str, rows: list[Row]) -> list[Row]:
     ]
 
 
+def name_slice(name: str) -> str:
+    """A slice's name for readers."""
+    return name.upper() if name == "snr" else name
+
+
 def weak_rows(document: Mapping[str, Any]) -> list[Row]:
     """A row per weak part of a slice."""
     return [
         {
-            "slice": row["slice"],
+            "slice": name_slice(row["slice"]),
             "part": row["name"],
             "errors": row["errors"],
             "WER": percent(row["rate"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speechbench.report.cells import Row, certainty, counted, percent, points, share, span, words_of
+from speechbench.report.cells import Row, certainty, counted, percent, points, share, within, words_of
 
 
 def step_rows(ladder: Mapping[str, Any]) -> list[Row]:
@@ -18,12 +18,10 @@ def step_rows(ladder: Mapping[str, Any]) -> list[Row]:
     return [
         {
             "what is added": adds,
-            "points": points(row["value"]),
-            "interval": span(row["low"], row["high"], signed=True),
+            "points (interval)": within(points(row["value"]), row["low"], row["high"], signed=True),
             "share": share(row["share"]),
             "real": certainty(row["separable"]),
-            "WER then": percent(rung["rate"]),
-            "its interval": span(rung["low"], rung["high"]),
+            "WER then (95 % interval)": within(percent(rung["rate"]), rung["low"], rung["high"]),
             "because": row["reason"],
         }
         for adds, rung, row in parts
@@ -37,11 +35,9 @@ def stage_rows(stages: Mapping[str, Any]) -> list[Row]:
             "part": words_of(row["name"]),
             "errors": row["errors"],
             "share": share(row["share"]),
-            "ceiling": f"{100 * row['ceiling']:.2f}",
-            "95 % interval": span(row["low"], row["high"]),
-            "WER left": percent(row["cumulative"]),
-            "its interval": span(row["cumulative_low"], row["cumulative_high"]),
-            "WER with it alone perfect": percent(row["alone"]),
+            "ceiling (95 % interval)": within(f"{100 * row['ceiling']:.2f}", row["low"], row["high"]),
+            "WER left (95 % interval)": within(percent(row["cumulative"]), row["cumulative_low"], row["cumulative_high"]),
+            "with it alone": percent(row["alone"]),
             "asked in": row["asked"],
             "to blame where": row["means"],
         }

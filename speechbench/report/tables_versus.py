@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from speechbench.report.cells import SETS, Row, certainty, percent, points, share, span, words_of
+from speechbench.report.tables import name_slice
 
 
 def change_rows(versus: Mapping[str, Any]) -> list[Row]:
@@ -26,7 +27,10 @@ def change_rows(versus: Mapping[str, Any]) -> list[Row]:
 
 def _matched(test: Mapping[str, Any]) -> str:
     """The paired test as "p = 0.012, 118 segments", or why there is none."""
-    return test["reason"] or f"p = {test['p_value']:.2g}, {test['segments']} segments"
+    if test["reason"]:
+        return str(test["reason"])
+    chance = "p < 1e-9" if test["p_value"] < 1e-9 else f"p = {test['p_value']:.2g}"
+    return f"{chance}, {test['segments']} segments"
 
 
 def paired_rows(versus: Mapping[str, Any]) -> list[Row]:
@@ -50,7 +54,7 @@ def changed_slice_rows(versus: Mapping[str, Any]) -> list[Row]:
     real = [(name, row) for name, rows in versus["slices"].items() for row in rows if row["separable"]]
     return [
         {
-            "slice": name,
+            "slice": name_slice(name),
             "part": row["name"],
             "words": row["words"],
             "WER before": percent(row["rate"]),

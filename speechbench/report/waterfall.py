@@ -9,9 +9,9 @@ from typing import Any
 import matplotlib
 
 from speechbench.report.canvas import COLORS, GREY, INK, STYLE, add_axes, new_figure, write_svg
-from speechbench.report.cells import words_of
+from speechbench.report.cells import within, words_of
 
-ROW = 0.52  # inches of height
+ROW = 0.5  # inches of height
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,26 @@ def draw_ladder(ladder: Mapping[str, Any]) -> str:
     bars = [_total("the clean recordings", bottom)]
     for step in ladder["steps"]:
         start = rates[step["before"]]["rate"]
-        ends = [None if step[key] is None else start + step[key] for key in ("low", "high")]
+        ends = [None if step[key] is None else max(0.0, start + step[key]) for key in ("low", "high")]
         color = COLORS[1] if step["separable"] else GREY
-        bars.append(Bar(f"{step['adds']}: {100 * step['value']:+.1f}", start, start + step["value"], *ends, color))
+        change = within(f"{100 * step['value']:+.1f}", step["low"], step["high"], signed=True, digits=1)
+        bars.append(Bar(f"{step['adds']}: {change}", start, start + step["value"], *ends, color))
     return _draw([*bars, _total("dev, all together", top)])
 
 
 def _total(label: str, rung: Mapping[str, Any]) -> Bar:
-    return Bar(f"{label}: {100 * rung['rate']:.1f} %", 0.0, rung["rate"], rung["low"], rung["high"], COLORS[0])
+    rate = within(f"{100 * rung['rate']:.1f} %", rung["low"], rung["high"], digits=1)
+    return Bar(f"{label}: {rate}", 0.0, rung["rate"], rung["low"], rung["high"], COLORS[0])
 
 
 def draw_stages(stages: Mapping[str, Any]) -> str:
     """From the measured error down to what is left when one part after the other is perfect."""
     rate = stages["rate"]
-    bars = [Bar(f"as it is: {100 * rate:.1f} %", 0.0, rate, None, None, COLORS[0])]
+    bars = [Bar(f"as it is: {100 * rate:.1f} %, {stages['errors']} errors", 0.0, rate, None, None, COLORS[0])]
     start = rate
     for row in stages["stages"]:
-        label = f"{words_of(row['name'])}: {row['errors']} errors, {100 * row['ceiling']:.1f} points"
+        ceiling = within(f"{100 * row['ceiling']:.1f} points", row["low"], row["high"], digits=1)
+        label = f"{words_of(row['name'])}: {row['errors']}, {ceiling}" if row["errors"] else f"{words_of(row['name'])}: no error"
         end = row["cumulative"]
         color = COLORS[1] if row["low"] else GREY
         ends = [None if row[key] is None else max(0.0, start - row[key]) for key in ("high", "low")]
