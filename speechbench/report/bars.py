@@ -19,7 +19,7 @@ def draw_systems(documents: Mapping[str, Mapping[str, Any]]) -> str:
     names = [name for name in SETS if name != "human" and any(name in d["errors"] for d in documents.values())]
     width = 0.8 / max(1, len(documents))
     with matplotlib.rc_context(STYLE | {"hatch.color": "white", "hatch.linewidth": 0.6}):
-        figure = new_figure(4.0)
+        figure = new_figure(3.2 + 0.17 * len(documents))
         axes = add_axes(figure)
         for number, (title, document) in enumerate(documents.items()):
             rows = [(place, document["errors"][name]) for place, name in enumerate(names) if name in document["errors"]]
@@ -35,7 +35,7 @@ def draw_systems(documents: Mapping[str, Mapping[str, Any]]) -> str:
         axes.set_xticks(range(len(names)), [SETS[name] for name in names])
         axes.set(ylabel="word error rate, %", ylim=(0, None))
         axes.grid(axis="y", color=GREY, alpha=0.25)
-        axes.legend(frameon=False, ncols=2, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        figure.legend(frameon=False, fontsize=9, loc="outside upper left")
         return write_svg(figure)
 
 

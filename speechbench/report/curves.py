@@ -17,7 +17,7 @@ Points = Sequence[Mapping[str, Any]]
 def draw_snr(curves: Mapping[str, Points]) -> str:
     """WER against SNR, a line per system, with bands of the intervals."""
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(3.2)
+        figure = new_figure(2.8 + 0.17 * len(curves))
         axes = add_axes(figure)
         for number, (name, points) in enumerate(curves.items()):
             color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
@@ -25,7 +25,7 @@ def draw_snr(curves: Mapping[str, Points]) -> str:
         axes.set(xlabel="SNR, dB", ylabel="word error rate, %", ylim=(0, None))
         axes.grid(color=GREY, alpha=0.25)
         if len(curves) > 1:
-            axes.legend(frameon=False, fontsize=9)
+            figure.legend(frameon=False, fontsize=9, loc="outside upper left")
         return write_svg(figure)
 
 

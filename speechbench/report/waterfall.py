@@ -52,7 +52,9 @@ def draw_stages(stages: Mapping[str, Any]) -> str:
     start = rate
     for row in stages["stages"]:
         ceiling = within(f"{100 * row['ceiling']:.1f} points", row["low"], row["high"], digits=1)
-        label = f"{words_of(row['name'])}: {row['errors']}, {ceiling}" if row["errors"] else f"{words_of(row['name'])}: no error"
+        label = (
+            f"{words_of(row['name'])}: {row['errors']}, {ceiling}" if row["errors"] else f"{words_of(row['name'])}: no error"
+        )
         end = row["cumulative"]
         color = COLORS[1] if row["low"] else GREY
         ends = [None if row[key] is None else max(0.0, start - row[key]) for key in ("high", "low")]
