@@ -9,7 +9,7 @@ from typing import Any
 from speechbench.report import tables, tables_causes, tables_versus
 from speechbench.report.cells import SETS, Row, counted, gain
 
-FIRST = 3  # advices
+FIRST = 3  # actions
 ROWS = 5  # of the long tables
 
 
@@ -24,9 +24,10 @@ class Table:
 def summarise(document: Mapping[str, Any]) -> Iterator[str | Table]:
     """What a reader at a terminal is told: paragraphs and tables, the most useful first."""
     yield "\n".join([document["sentence"], *document["notes"]])
-    yield from _advices(document["advice"])
+    yield from _first_actions(document["advice"])
     for name, ids in document["missing"].items():
-        yield f"{SETS[name].capitalize()}: {counted(len(ids), 'utterance')} without a hypothesis, their words counted as deleted."
+        without = f"{counted(len(ids), 'utterance')} without a hypothesis"
+        yield f"{SETS[name].capitalize()}: {without}; their words count as deleted."
     yield Table("Word error rates", tables.error_rows(document))
     yield Table("Gaps, in points", tables.gap_rows(document))
     if cells := document["distributions"]:
@@ -50,14 +51,15 @@ def summarise(document: Mapping[str, Any]) -> Iterator[str | Table]:
             yield Table("What differs between the trainings", rows)
 
 
-def _advices(advices: list[Row]) -> Iterator[str]:
+def _first_actions(listed: list[Row]) -> Iterator[str]:
     said = []
-    for word, advice in zip(("Next: ", *["Then: "] * (FIRST - 1)), advices, strict=False):
+    for word, advice in zip(("Next: ", *["Then: "] * (FIRST - 1)), listed, strict=False):
         said.append(f"{word}{advice['action']}.")
-        said += [f"      {line}" for line in (f"{gain(advice).capitalize()}.",) if gain(advice)]
+        if gain(advice):
+            said.append(f"      {gain(advice).capitalize()}.")
         said.append(f"      {advice['command']}")
-    if len(advices) > FIRST:
-        said.append(f"      {counted(len(advices) - FIRST, 'more advice').removesuffix('s')} in the report.")
+    if len(listed) > FIRST:
+        said.append(f"      {len(listed) - FIRST} more in the report.")
     if said:
         yield "\n".join(said)
 
