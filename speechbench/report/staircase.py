@@ -66,7 +66,7 @@ def _draw_gap(
         max(after, before) + 0.015 * top,
         label,
         ha="right" if left or place == 0 else "left",
-        va="bottom" if place > 0 else "center",
+        va="bottom",
         color=INK,
         weight=weight,
         fontsize=9,

@@ -43,7 +43,7 @@ def summarise(document: Mapping[str, Any]) -> Iterator[str | Table]:
         rows = [{"transcript": row["id"], "because": "; ".join(row["reasons"])} for row in suspects[:ROWS]]
         yield Table(f"Transcripts to doubt, {len(rows)} of {len(suspects)}", rows)
     if versus := document["versus"]:
-        yield Table(f"Against {versus['name']}", tables_versus.change_rows(versus))
+        yield Table(f"Against {versus['name']} (before)", tables_versus.change_rows(versus))
         yield Table("Words", tables_versus.paired_rows(versus))
         if rows := tables_versus.changed_slice_rows(versus):
             yield Table("Slices that changed", rows)
