@@ -11,7 +11,7 @@ from markupsafe import Markup
 from speechbench.report.canvas import COLORS, GREY, INK, STYLE, add_axes, new_figure, write_svg
 from speechbench.report.cells import SETS
 
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")  # beside the colours, for print in grey
+HATCHES = ("", "///", "---", "xxx", "|||", "+++")  # beside the colours, for print in grey
 
 
 def draw_systems(documents: Mapping[str, Mapping[str, Any]]) -> str:
