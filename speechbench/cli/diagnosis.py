@@ -261,30 +261,12 @@ def _show(report: ErrorReport, output_format: str) -> None:
     if output_format == "json":
         options.show(document, output_format)
         return
-    from speechbench.report.tables import change_rows, distribution_rows, error_rows, gap_rows, paired_rows, weak_rows
+    from speechbench.report.terminal import summarise
 
-    options.show(document, output_format, error_rows(document), "Word error rates")
-    click.echo()
-    options.show(document, output_format, gap_rows(document), "Gaps, in points")
-    click.echo(f"\n{report.sentence}")
-    for note in report.notes:
-        click.echo(note)
-    for section in filter(None, (report.ladder, report.stages)):
-        click.echo(" ".join([section["sentence"], *section["notes"]]))
-    if table := report.distributions:
-        click.echo()
-        options.show(document, output_format, distribution_rows(document), "Two distributions")
-        for line in table["reading"]:
-            click.echo(line)
-    if report.weak:
-        click.echo()
-        options.show(document, output_format, weak_rows(document), "Weak slices, corrected for many looks (Holm)")
-    if versus := report.versus:
-        click.echo()
-        options.show(document, output_format, change_rows(versus), f"Against {versus['name']}")
-        click.echo()
-        options.show(document, output_format, paired_rows(versus), "Words")
-        for row in versus["differences"] or []:
-            click.echo(f"Differs in {row['about']}: {row['name']} {row['newer']}, not {row['older']}")
-    for advice in report.advice[:1]:
-        click.echo(f"Next: {advice['action']}.\n      {advice['command']}")
+    for number, block in enumerate(summarise(document)):
+        if number:
+            click.echo()
+        if isinstance(block, str):
+            click.echo(block)
+        else:
+            options.show(document, output_format, block.rows, block.title)

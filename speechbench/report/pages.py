@@ -12,41 +12,101 @@ import jinja2
 from speechbench import __version__
 from speechbench.diagnostics import mismatch_closed
 from speechbench.files import write_text
-from speechbench.report import figures, players, tables
-from speechbench.report.tables import SETS, percent, span, words_of
+from speechbench.report import players, tables, tables_causes, tables_versus
+from speechbench.report.bars import draw_ceiling, draw_systems
+from speechbench.report.cells import SETS, counted, gain, percent, points, words_of
+from speechbench.report.curves import draw_conditions, draw_snr
+from speechbench.report.staircase import draw_staircase
+from speechbench.report.waterfall import draw_ladder, draw_stages
 
 Document = Mapping[str, Any]
 
 ROWS = 8  # of a slice that a page shows
+WORDS = 12  # and confusions that a page shows; report.json has more
+SUSPECTS = 5  # that a page shows at once; the others unfold
 
 
 def render_report(document: Document, out: Path) -> None:
-    """Write a report's page, with its pictures and audio inside.
+    """Write a report's page, with its pictures inside; the audio of its examples is written beside it.
 
     Args:
         document: What `ErrorReport.document` gave, or a report.json.
         out: The HTML file.
     """
     focus = document["focus"]
-    curve = document["snr_curve"]
     page = _environment().get_template("report.html").render(
         document=document,
         labels=SETS,
         focus=SETS[focus] if focus else "",
-        span=lambda low, high: span(low, high) + " with 95 % confidence",
-        staircase=figures.draw_staircase(document),
+        staircase=draw_staircase(document),
         staircase_label=_speak_errors(document),
         errors=tables.error_rows(document),
         gaps=tables.gap_rows(document),
-        changes=tables.change_rows(document["versus"]) if document["versus"] else [],
-        snr=figures.draw_snr({document["name"]: curve}) if len(curve) > 1 else "",
-        snr_label=", ".join(f"{percent(point['rate'])} at {point['snr_db']:.0f} dB" for point in curve),
-        slices=[(name, tables.slice_rows(name, rows[:ROWS]), len(rows[ROWS:])) for name, rows in document["slices"].items()],
-        confusions=tables.confusion_rows(document),
-        words=tables.word_rows(document),
-        examples=[_example(example) for example in document["examples"]],
+        distributions=tables.distribution_rows(document) if document["distributions"] else [],
+        most=max((advice["high"] or advice["ceiling"] or 0.0 for advice in document["advice"]), default=0.0),
+        examples=[players.lay_out(example, number, out) for number, example in enumerate(document["examples"], 1)],
+        suspects=(document["suspects"][:SUSPECTS], document["suspects"][SUSPECTS:]),
+        **_causes(document),
+        **_versus(document["versus"]),
     )  # fmt: skip
     write_text(out, page)
+
+
+def _causes(document: Document) -> dict[str, Any]:
+    """What the section of causes is made of."""
+    ladder, stages = document["ladder"], document["stages"]
+    return {
+        "ladder": draw_ladder(ladder) if ladder else "",
+        "steps": tables_causes.step_rows(ladder) if ladder else [],
+        "stages": draw_stages(stages) if stages else "",
+        "stage_rows": tables_causes.stage_rows(stages) if stages else [],
+        "verification": tables_causes.speak_verification(stages) if stages else "",
+        "phonemes": tables.confusion_rows(stages["phonemes"]) if stages else [],
+        **_noise(document),
+        "weak": tables.weak_rows(document),
+        "slices": [
+            (tables.name_slice(name), tables.slice_rows(name, rows[:ROWS]), len(rows[ROWS:]))
+            for name, rows in document["slices"].items()
+        ],
+        "confusions": tables.confusion_rows(document["confusions"][:WORDS]),
+        "words": tables.word_rows(document)[:WORDS],
+    }
+
+
+def _noise(document: Document) -> dict[str, Any]:
+    """The pictures of error against SNR: as dev has it, and as the ladder's sweep made it."""
+    whole = document["snr_curve"]
+    sweep: dict[str, list[Any]] = {}
+    for row in document["ladder"]["snr_sweep"] if document["ladder"] else []:
+        sweep.setdefault(row["condition"], []).append(row)
+    swept = sweep.pop("all", [])
+    drawn = {"snr": (whole, document["snr_curves"]), "sweep": (swept, sweep)}
+    return {
+        name: (_draw_noise(all_noise, conditions), _speak_curve(all_noise)) for name, (all_noise, conditions) in drawn.items()
+    }
+
+
+def _draw_noise(whole: list[Any], conditions: Mapping[str, list[Any]]) -> str:
+    if len(whole) < 2:
+        return ""
+    return draw_conditions(whole, conditions) if conditions else draw_snr({"all": whole})
+
+
+def _versus(versus: Document | None) -> dict[str, Any]:
+    """What the section of the comparison is made of."""
+    if versus is None:
+        return {"changes": []}
+    changes = versus["changes"]
+    shown = next((name for name in ("dev", "test", "train_dev") if name in changes), next(iter(changes)))
+    return {
+        "changes": tables_versus.change_rows(versus),
+        "paired": tables_versus.paired_rows(versus),
+        "changed_slices": tables_versus.changed_slice_rows(versus),
+        "differences": tables_versus.difference_rows(versus),
+        "exchanged_set": SETS[shown],
+        "gained": tables_versus.exchanged_rows(changes[shown]["gained"][:ROWS]),
+        "lost": tables_versus.exchanged_rows(changes[shown]["lost"][:ROWS]),
+    }
 
 
 def render_overview(reports: Mapping[str, Document], out: Path, links: Mapping[str, Path] | None = None) -> None:
@@ -67,18 +127,19 @@ def render_overview(reports: Mapping[str, Document], out: Path, links: Mapping[s
     ]
     links = links or {}
     page = _environment().get_template("overview.html").render(
-        verdicts=[(title, d["sentence"], _link(links.get(title), out)) for title, d in reports.items()],
-        bars=figures.draw_systems(reports),
+        verdicts=[(title, d["sentence"], d["advice"][:1], _link(links.get(title), out)) for title, d in reports.items()],
+        bars=draw_systems(reports),
         bars_label="; ".join(f"{title}: {_speak_errors(d)}" for title, d in reports.items()),
         sets=[SETS[name] for name in sets],
-        errors=tables.system_rows(reports, "errors", sets),
+        errors=tables_versus.system_rows(reports, "errors", sets),
         gap_names=[words_of(name) for name in gaps],
-        gaps=tables.system_rows(reports, "gaps", gaps),
+        gaps=tables_versus.system_rows(reports, "gaps", gaps),
         closed=[
-            tables.closed_row(newer, older, reports[newer]["versus"], mismatch_closed(reports[newer], reports[older]))
+            tables_versus.closed_row(newer, older, reports[newer]["versus"], mismatch_closed(reports[newer], reports[older]))
             for newer, older in pairs
         ],
-        snr=figures.draw_snr(curves) if curves else "",
+        snr=draw_snr(curves) if curves else "",
+        snr_label="; ".join(f"{title}: {_speak_curve(curve)}" for title, curve in curves.items()),
         version=__version__,
     )  # fmt: skip
     write_text(out, page)
@@ -92,30 +153,20 @@ def _speak_errors(document: Document) -> str:
     return ", ".join(f"{SETS[name]} {percent(row['rate'])}" for name, row in document["errors"].items())
 
 
+def _speak_curve(curve: list[Any]) -> str:
+    return ", ".join(f"{percent(point['rate'])} at {point['snr_db']:.0f} dB" for point in curve)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("speechbench.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters |= {"points": points, "percent": percent, "words_of": words_of}
+    environment.globals |= {"counted": counted, "gain": gain, "draw_ceiling": draw_ceiling}
     return environment
-
-
-def _example(example: Mapping[str, Any]) -> dict[str, Any]:
-    facts = [f"{example['errors']} errors in {example['words']} words"]
-    facts += [f"speaker {example['speaker']}"] if example["speaker"] else []
-    facts += [example["condition"]] if example["condition"] else []
-    facts += [f"SNR {example['snr_db']:.1f} dB"] if example["snr_db"] is not None else []
-    embedded = {
-        "noisy" if example["clean"] else "audio": players.embed(example["audio"]),
-        "clean": players.embed(example["clean"]),
-    }
-    return {
-        "id": example["id"],
-        "facts": ", ".join(facts),
-        "alignment": example["alignment"],
-        "players": [(name, player) for name, player in embedded.items() if player],
-    }
