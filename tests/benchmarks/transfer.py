@@ -4,10 +4,10 @@
         --train T.jsonl --dev D.jsonl --test E.jsonl --minutes 5 20 --heard 400 --out transfer
 
 A network is trained on the first corpus. Then, for each amount of the second: from scratch; from scratch with a head for
-phonemes; the last layer alone; the whole network; the whole network with the encoder at a tenth of the rate. Each training hears the same
-minutes of audio in all (--heard), whatever its amount: 5 minutes are heard 80 times, 20 minutes 20 times. The smaller amounts
-are parts of the larger. The language model is always that of the training's own texts, so that the greedy column is what
-the network has learnt and the other what a user would get.
+phonemes; the last layer alone; the whole network; the whole network with the encoder at a tenth of the rate. Each training
+hears the same minutes of audio in all (--heard), whatever its amount: of 400, 5 minutes are heard 80 times and 20 minutes 20
+times. The smaller amounts are parts of the larger. The language model is that of the training's own texts: the greedy column
+is what the network has learnt, the other what a user would get.
 """
 
 from __future__ import annotations
