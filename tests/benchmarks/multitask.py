@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["0.3M", "1M"])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--weight", type=float, default=0.3, help="of each head's loss")
+    parser.add_argument("--init-from", type=Path, help="a run of the one size, whose network each training starts from")
     parser.add_argument("--set", action="append", default=[], help="of all trainings")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,9 @@ def main() -> None:
         for heads in [(), *((name,) for name in HEADS), HEADS]:
             run = given.out / f"{size}-{'-'.join(heads) or 'none'}"
             settings = [f"encoder.size={size}", *given.set, *(f"heads.{name}={given.weight}" for name in heads)]
-            seconds = train(run, given.train, given.dev, given.epochs, *[part for s in settings for part in ("--set", s)])
+            flags = [part for setting in settings for part in ("--set", setting)]
+            flags += ["--init-from", given.init_from] if given.init_from else []
+            seconds = train(run, given.train, given.dev, given.epochs, *flags)
             own, with_graph = errors(run, given.test)
             row = (size, " + ".join(heads) or "none", f"{seconds:.0f}", curve(run), own, with_graph, figures(run) or "-")
             print(f"| {' | '.join(map(str, row))} |", flush=True)

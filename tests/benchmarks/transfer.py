@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
-
-from e2e_rivals import measured
 
 from speechbench import manifest
 from speechbench.manifest import Manifest
@@ -48,6 +49,16 @@ def part(data: Manifest, minutes: float, out: Path) -> Path:
     return out
 
 
+def speechbench(*arguments: object) -> float:
+    """Run a command, whose own words go to stderr alone; its processor seconds."""
+    process = subprocess.Popen([sys.executable, "-m", "speechbench", *map(str, arguments)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, arguments))}: exit code {process.returncode}")
+    return usage.ru_utime + usage.ru_stime
+
+
 def train(out: Path, data: Path, dev: Path, epochs: int, *flags: object) -> float:
     """Train a run unless it is there; its processor seconds."""
     spent = out.parent / f"{out.name}.seconds"
@@ -55,8 +66,7 @@ def train(out: Path, data: Path, dev: Path, epochs: int, *flags: object) -> floa
         looks = max(1, epochs // 6)
         settings = ("--set", f"training.epochs={epochs}", "--set", f"training.look_every={looks}")
         sets = ("--train", data, "--dev", dev, "--out", out)
-        took = measured("-m", "speechbench", "train", "--mode", "e2e", *sets, *settings, *flags, "--resume")
-        spent.write_text(str(took.processor_seconds))
+        spent.write_text(str(speechbench("train", "--mode", "e2e", *sets, *settings, *flags, "--resume")))
     return float(spent.read_text())
 
 
@@ -64,7 +74,7 @@ def errors(run: Path, test: Path) -> tuple[Counts, Counts]:
     """Greedy, and with lexicon and language model."""
     out = run.parent / f"{run.name}.test.jsonl"
     if not out.is_file():
-        measured("-m", "speechbench", "decode", run, "--data", test, "--out", out)
+        speechbench("decode", run, "--data", test, "--out", out)
     heard = read_hypotheses(out)
     texts = {utterance.id: utterance.text or "" for utterance in manifest.read(test)}
     own = score(texts, {key: one.greedy or "" for key, one in heard.items()}).total
