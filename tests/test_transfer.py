@@ -172,6 +172,11 @@ def test_runs_that_do_not_fit_are_named(first, sets, tmp_path):
         run("train", "--mode", "e2e", "--train", sets[0], "--dev", sets[1], "--out", out, "--init-from", first, *flags)
     with pytest.raises(SpeechbenchError, match="--freeze 4: the encoder has 3 layers; 'encoder' freezes all"):
         train("e2e", *sets, out, *BRIEF, f"--init-from={first}", "--freeze=4")
+    shutil.copytree(first, tmp_path / "pipeline")
+    config = json.loads((first / "config.json").read_text()) | {"mode": "pipeline"}
+    (tmp_path / "pipeline" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SpeechbenchError, match="is a pipeline run; name one of --mode e2e to start from"):
+        train("e2e", *sets, out, *BRIEF, f"--init-from={tmp_path / 'pipeline'}")
     assert not out.exists()
 
 

@@ -49,7 +49,7 @@ def part(data: Manifest, minutes: float, out: Path) -> Path:
     return out
 
 
-def speechbench(*arguments: object) -> float:
+def command(*arguments: object) -> float:
     """Run a command, whose own words go to stderr alone; its processor seconds."""
     process = subprocess.Popen([sys.executable, "-m", "speechbench", *map(str, arguments)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -66,7 +66,7 @@ def train(out: Path, data: Path, dev: Path, epochs: int, *flags: object) -> floa
         looks = max(1, epochs // 6)
         settings = ("--set", f"training.epochs={epochs}", "--set", f"training.look_every={looks}")
         sets = ("--train", data, "--dev", dev, "--out", out)
-        spent.write_text(str(speechbench("train", "--mode", "e2e", *sets, *settings, *flags, "--resume")))
+        spent.write_text(str(command("train", "--mode", "e2e", *sets, *settings, *flags, "--resume")))
     return float(spent.read_text())
 
 
@@ -74,7 +74,7 @@ def errors(run: Path, test: Path) -> tuple[Counts, Counts]:
     """Greedy, and with lexicon and language model."""
     out = run.parent / f"{run.name}.test.jsonl"
     if not out.is_file():
-        speechbench("decode", run, "--data", test, "--out", out)
+        command("decode", run, "--data", test, "--out", out)
     heard = read_hypotheses(out)
     texts = {utterance.id: utterance.text or "" for utterance in manifest.read(test)}
     own = score(texts, {key: one.greedy or "" for key, one in heard.items()}).total
