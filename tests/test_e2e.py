@@ -246,13 +246,6 @@ def test_a_run_can_start_from_another(trained, sets, tmp_path):
     run(*basics, "--out", tmp_path / "fresh")
     run(*basics, "--init-from", trained, "--out", tmp_path / "on")
     assert first_loss(tmp_path / "on") < 0.5 * first_loss(tmp_path / "fresh")
-    with pytest.raises(SpeechbenchError, match=r"its \[encoder\] is"):
-        run(*basics, "--set", "encoder.channels=24", "--init-from", trained, "--out", tmp_path / "other")
-    rows = rewrite(sets[0], tmp_path / "odd.jsonl", lambda _, row: replace(row, text=row.text.replace("cat", "quay")))
-    odd = [rows if part == sets[0] else part for part in basics]
-    with pytest.raises(SpeechbenchError, match=r"its alphabet differs .* in 'c', 'q', 't', 'u'"):
-        run(*odd, "--init-from", trained, "--out", tmp_path / "other")
-    assert not (tmp_path / "other").exists()
 
 
 def wer_greedy(run, data):

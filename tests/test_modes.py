@@ -36,6 +36,8 @@ def test_a_config_comes_back_from_its_document(name):
     [
         ("e2e", "training.epochs=0", "[training] 'epochs' is 0; expected 1 or more"),
         ("e2e", "training.warmup=1.0", "[training] 'warmup' is 1; expected 0 to 0.99"),
+        ("e2e", "training.encoder_rate=0", "[training] 'encoder_rate' is 0; expected 1e-06 to 1"),
+        ("e2e", "heads.snr=-1", "[heads] 'snr' is -1; expected 0 or more"),
         ("e2e", "encoder.layers=0", "[encoder] 'layers' is 0; expected 1 or more"),
         ("e2e", "augment.stretch=1.5", "[augment] 'stretch' is 1.5; expected 0 to 0.9"),
         ("e2e", "beam=nan", "'beam' is nan; expected 1 or more"),

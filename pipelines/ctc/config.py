@@ -68,6 +68,7 @@ class TrainingConfig:
     epochs: int = 60
     batch_seconds: float = 16.0  # of audio in a batch, padding counted
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
+    encoder_rate: float = 1.0  # the encoder's share of it, for an encoder that knows something already
     warmup: float = 0.15  # share of the steps
     weight_decay: float = 0.01
     gradient_norm: float = 5.0  # above it gradients are scaled down
@@ -81,6 +82,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, epochs=(1, math.inf), batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1))
-        check_bounds(self, warmup=(0, 0.99), weight_decay=(0, 1), gradient_norm=(1e-6, math.inf))
+        check_bounds(self, encoder_rate=(1e-6, 1), warmup=(0, 0.99), weight_decay=(0, 1), gradient_norm=(1e-6, math.inf))
         check_bounds(self, look_every=(1, math.inf), patience=(0, math.inf), average=(1, 50))
         check_bounds(self, checkpoint_seconds=(0, math.inf))

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from pipelines.ctc.heads import Labels
 from pipelines.ctc.network import steps_of
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.manifest import Skipped
 
+PHONEMES = "phonemes"  # the one label that must fit into the steps, as the tokens must
+
 
 @dataclass(frozen=True)
 class Item:
-    """One utterance: its frames, T, and its token numbers (U,)."""
+    """One utterance: its frames, T, its token numbers (U,), and what further heads shall tell of it."""
 
     id: str
     text: str
     frames: int
     tokens: Tensor
+    labels: Labels = field(default_factory=dict)
 
     def fits(self, frames: int) -> bool:
-        """Whether so many frames give steps enough for its tokens: CTC has no path through fewer, and an infinite loss."""
-        repeats = int((self.tokens[1:] == self.tokens[:-1]).sum())  # a blank must stand between equal tokens
-        return int(steps_of(torch.tensor(frames))) >= len(self.tokens) + repeats
+        """Whether so many frames are enough for its tokens, and for its phonemes if it has any."""
+        return holds(frames, self.tokens) and (PHONEMES not in self.labels or holds(frames, self.labels[PHONEMES]))
+
+
+def holds(frames: int, tokens: Tensor) -> bool:
+    """Whether so many frames give steps enough for some tokens: CTC has no path through fewer, and an infinite loss."""
+    repeats = int((tokens[1:] == tokens[:-1]).sum())  # a blank must stand between equal tokens
+    return int(steps_of(torch.tensor(frames))) >= len(tokens) + repeats
 
 
 class Example(NamedTuple):

@@ -45,14 +45,14 @@ class Convolutions(nn.Module):
             nn.Conv1d(i, o, KERNEL, stride=2, padding=KERNEL // 2, bias=biased) for i, o in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(norm_of(config.norm, width) for width in widths[1:])
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropouts = nn.ModuleList(nn.Dropout(config.dropout) for _ in widths[1:])
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, F) and lengths (B,) -> (B, T / 4, channels) and lengths."""
-        for layer, norm in zip(self.layers, self.norms, strict=True):
+        for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             values = layer(values.transpose(1, 2)).transpose(1, 2)
             lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
-            values = self.dropout(norm(values, mask_of(lengths, values)).relu())
+            values = dropout(norm(values, mask_of(lengths, values)).relu())
         return values, lengths
 
 
@@ -69,19 +69,67 @@ class Network(nn.Module):
             self.layers.append(layer)
             width = layer.width
         self.output = nn.Linear(width, tokens)
+        self.width = width  # F', of what the encoder makes
+        self.heads = nn.ModuleDict()  # further tasks that the encoder is trained for; decoding needs none
+        self.frozen: list[nn.Module] = []  # plain, for they are parts of the encoder already
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Score every step of a padded batch, padded with zeros."""
+        values, lengths, _ = self.encode(features, lengths)
+        return self.score(values), lengths
+
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the encoder makes of a batch, (B, T / 4, F'), with lengths (B,) and a mask (B, T / 4)."""
         values, lengths = self.convolutions(features, lengths)
         mask = mask_of(lengths, values)
         for layer in self.layers:
             values = layer(values, lengths, mask)
-        return torch.log_softmax(self.output(values), dim=-1), lengths
+        return values, lengths, mask
+
+    def score(self, values: Tensor) -> Tensor:
+        """The log-probabilities of the tokens, from what the encoder made."""
+        return torch.log_softmax(self.output(values), dim=-1)
+
+    @property
+    def encoder_layers(self) -> list[nn.ModuleList]:
+        """The encoder from below: each convolution, then each recurrent layer or Conformer block."""
+        parts = self.convolutions
+        below = [nn.ModuleList(each) for each in zip(parts.layers, parts.norms, parts.dropouts, strict=True)]
+        return below + [nn.ModuleList([layer]) for layer in self.layers]
+
+    def freeze(self, count: int) -> None:
+        """Keep so many layers from below as they are in use: no gradient, no dropout, batch norm by its running averages.
+
+        The averages stay, too. Were they to follow the new data, the layer would be another function than the one that is kept.
+        """
+        self.frozen = [*self.encoder_layers[:count]]
+        for layer in self.frozen:
+            layer.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Network:
+        """As torch's, but for the frozen layers."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     @property
     def parameter_count(self) -> int:
         """How many numbers are trained."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class Tasks(nn.Module):
+    """A network with its heads, as it is trained."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The log-probabilities of the tokens, the lengths, and what each head tells."""
+        values, lengths, mask = self.network.encode(features, lengths)
+        return self.network.score(values), lengths, {name: head(values, mask) for name, head in self.network.heads.items()}
 
 
 def report_size(network: Network, log: Callable[[dict[str, Any]], None]) -> None:

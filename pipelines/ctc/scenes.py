@@ -9,9 +9,19 @@ from typing import Protocol
 
 from torch import Tensor
 
+from pipelines.ctc.heads import Labels
 from pipelines.ctc.items import Batches, Example, Item, too_short
 from speechbench.features import frames_of
 from speechbench.manifest import Skipped
+
+
+class Noise(Protocol):
+    """What is asked of a piece of noise here."""
+
+    @property
+    def condition(self) -> str | None:
+        """City, rain, horn, ..."""
+        ...
 
 
 class Scene(Protocol):
@@ -25,6 +35,16 @@ class Scene(Protocol):
     @property
     def clean_id(self) -> str:
         """The utterance that it is made from."""
+        ...
+
+    @property
+    def snr_db(self) -> float | None:
+        """Of the whole noise; None without noise."""
+        ...
+
+    @property
+    def heard(self) -> Iterator[tuple[Noise, float]]:
+        """Every piece of noise, and from where in its file it counts as used (s)."""
         ...
 
 
@@ -59,6 +79,11 @@ class Renderer(Protocol):
         ...
 
 
+def no_labels(_: Scene) -> Labels:
+    """What a scene says of its own where no head asks."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Scenes:
     """The scenes of the utterances that can be trained on."""
@@ -67,6 +92,7 @@ class Scenes:
     clean: Mapping[str, Item]  # by the utterance's id
     front_end: Callable[[Tensor], Tensor]  # (N,) -> (T, F)
     skipped: Skipped
+    label: Callable[[Scene], Labels] = no_labels  # what a scene says of its own, beside what its utterance says
 
     @cached_property
     def items(self) -> Sequence[Item]:
@@ -82,6 +108,7 @@ class Scenes:
             examples: list[Example] = []
             for scene, samples, length in zip(batch.scenes, batch.samples, batch.lengths.tolist(), strict=True):
                 item = by_id[scene.id]
+                item = replace(item, labels={**item.labels, **self.label(scene)})
                 if item.fits(frames_of(length)):  # its audio may be a little shorter than its manifest says
                     examples.append(Example(item, self.front_end(samples[:length])))
                 else:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from pipelines import parallel
 from pipelines.batches import pad
 from pipelines.ctc.augment import augment
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
 from pipelines.ctc.device import autocast, chosen_device, compiled, moved
+from pipelines.ctc.heads import Head, heads_loss
 from pipelines.ctc.items import Example
-from pipelines.ctc.network import Network
+from pipelines.ctc.losses import ctc_losses
+from pipelines.ctc.network import Network, Tasks
 from pipelines.schedule import one_cycle
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.seeds import seed_of
@@ -46,9 +49,13 @@ class Stepper:
         self.config, self.augment, self.seed, self.steps = config, augment, seed, steps
         self.device = chosen_device(config.device)
         self.network = network.to(self.device)
-        self.forward = compiled(self.network, self.device, config.compile)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.schedule = one_cycle(self.optimizer, config.learning_rate, steps, config.warmup)
+        self.heads = cast(dict[str, Head], dict(network.heads.items()))
+        self.forward = compiled(Tasks(self.network), self.device, config.compile)
+        top = [*network.output.parameters(), *network.heads.parameters()]
+        encoder = [*network.convolutions.parameters(), *network.layers.parameters()]
+        groups = [{"params": parameters} for parameters in (encoder, top)]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.schedule = self._schedule()
         self._told: list[_Told] = []
 
     def step(self, epoch: int, number: int, examples: Sequence[Example], weight: float, whole: int) -> None:
@@ -65,11 +72,12 @@ class Stepper:
         torch.manual_seed(seed_of(self.seed, "step", epoch, number, parallel.rank()))
         features, lengths = pad(changed)
         with autocast(self.device, self.config.precision):
-            scores, steps = self.forward(moved(features, self.device), lengths)
-        losses = ctc_losses(scores.float(), steps, examples)  # losses of further heads are added up here
-        loss = losses.sum() * (weight / whole)
+            scores, steps, told = self.forward(moved(features, self.device), lengths)
+        losses = ctc_losses(scores.float(), steps, [example.item.tokens for example in examples])
+        loss = losses.sum() * (weight / whole)  # the text's alone is reported, to be compared with trainings without heads
+        further = heads_loss(self.heads, told, steps, [example.item.labels for example in examples], weight)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss + further)
         parallel.add_up(p.grad for p in self.network.parameters() if p.grad is not None)
         length = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
         self._told.append(_Told(list(examples), losses.detach(), loss.detach(), length))
@@ -118,7 +126,11 @@ class Stepper:
         self.network.load_state_dict(weights)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": remembered, "param_groups": groups})
-        self.schedule = one_cycle(self.optimizer, self.config.learning_rate, self.steps, self.config.warmup, done)
+        self.schedule = self._schedule(done)
+
+    def _schedule(self, done: int = 0) -> LRScheduler:
+        rate = self.config.learning_rate
+        return one_cycle(self.optimizer, [rate * self.config.encoder_rate, rate], self.steps, self.config.warmup, done)
 
     def _augmented(self, epoch: int, example: Example) -> Tensor:
         item, features = example
@@ -146,17 +158,3 @@ class _Told(NamedTuple):
         odd = [name for name, finite in zip(ids, self.losses.isfinite().tolist(), strict=True) if not finite]
         what = f"loss is not finite at {name_some(odd)}" if odd else f"gradient is not finite at {name_some(ids)}"
         raise SpeechbenchError(f"the {what}; lower the learning rate")
-
-
-def ctc_losses(scores: Tensor, steps: Tensor, examples: Sequence[Example]) -> Tensor:
-    """The loss of each utterance per token, for texts may differ in length and may be empty.
-
-    Shape:
-        (B, T, V), (B,) -> (B,)
-
-    Source: Graves et al. 2006.
-    """
-    sizes = torch.tensor([len(example.item.tokens) for example in examples])
-    targets = moved(torch.cat([example.item.tokens for example in examples]), scores.device)
-    losses = nn.functional.ctc_loss(scores.transpose(0, 1), targets, steps, sizes, reduction="none")
-    return losses / moved(sizes.clamp_min(1), scores.device)

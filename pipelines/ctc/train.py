@@ -55,6 +55,7 @@ class Training:
     seed: int
     mode: Literal["e2e", "pipeline"]
     count: Callable[[Network], Errors]  # the errors of the network's own text of dev
+    judge_heads: Callable[[Network], Row] = lambda _: {}  # the figures of its heads on dev
 
     def fit(self, network: Network, source: Source, log: Callable[[Row], None], kept: Path) -> None:
         """Train in place, and leave the network with the weights that made the fewest errors.
@@ -180,6 +181,8 @@ class _Fit:
         weights = {name: value.detach().cpu().clone() for name, value in self.stepper.network.state_dict().items()}
         self.progress.keep(Look(self.progress.epoch, found.errors, weights), self.training.config.average)
         row |= self.training.rate(found)
+        if parallel.is_first():
+            row |= self.training.judge_heads(self.stepper.network)
         rate = found.errors / found.words if found.words else float("nan")
         return f", greedy {RATES[self.training.mode].upper()} of dev {100 * rate:.1f} %"
 

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Further tasks for the encoder: the weight of each one's loss beside the text's, which counts 1; 0 is off."""
+
+    phonemes: float = 0.0  # of the text, in their order
+    speaker: float = 0.0  # who of the training set's
+    condition: float = 0.0  # of the noise; several may hold at once
+    snr: float = 0.0
+    lexicon: Path | None = None  # pronunciations that go before cmudict's
+
+    def __post_init__(self) -> None:
+        any_weight = (0, math.inf)
+        check_bounds(self, phonemes=any_weight, speaker=any_weight, condition=any_weight, snr=any_weight)
+
+    @property
+    def any(self) -> bool:
+        """Whether one is on."""
+        return max(self.phonemes, self.speaker, self.condition, self.snr) > 0
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,7 @@ class E2eConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     beam: float = 11.0  # of the search, in scaled log-likelihood
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,19 +12,22 @@ import torch
 from torch import Tensor
 
 from pipelines import parallel, tensors
+from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.figures import head_figures
 from pipelines.ctc.items import Item, Source, Stored, fitting
 from pipelines.ctc.network import CANDIDATES, Network, report_size, score_all
-from pipelines.ctc.scenes import Renderer, Scenes
+from pipelines.ctc.scenes import Renderer, Scenes, no_labels
 from pipelines.ctc.train import Training, log_priors
 from pipelines.e2e import features
 from pipelines.e2e.config import E2eConfig
+from pipelines.e2e.labels import Labeller
 from pipelines.e2e.pieces import learn_pieces, spell
 from pipelines.e2e.recognizer import NETWORK, topology_of
 from pipelines.e2e.tokens import Tokens, front_end, greedy
+from pipelines.e2e.transfer import HEADS, UNITS, Start
 from pipelines.packages import missing_packages
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, open_lexicon, prepare_words, report_language_model
-from speechbench.errors import SpeechbenchError, name_some
 from speechbench.files import read_json, write_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
@@ -32,7 +35,8 @@ from speechbench.run import Run
 from speechbench.seeds import seed_of
 from speechbench.torch_audio import torchaudio
 
-UNITS, FEATURES, CHECKPOINT = "units.json", "features", "checkpoint.safetensors"
+FEATURES, CHECKPOINT = "features", "checkpoint.safetensors"
+HEAD = "heads."  # before the names of the heads' weights
 AT_ONCE = 256  # utterances of dev whose scores are in memory
 
 
@@ -42,7 +46,7 @@ def train(
     manifest: Manifest,
     dev: Manifest,
     skipped: Skipped,
-    init: Run | None = None,
+    init: Start | None = None,
     renderer: Renderer | None = None,
 ) -> None:
     """Train into a run folder: network, language model, lexicon of spellings, and the decoding weights chosen on dev.
@@ -53,18 +57,22 @@ def train(
         manifest: With texts.
         dev: With texts; the best epoch by WER and the decoding weights are chosen on it.
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
-        init: A finished run of the same size and alphabet, whose network is trained on.
+        init: A finished run with an encoder of the same kind and size, whose network is trained on.
         renderer: Lays other noise under the utterances in each epoch; without one they are heard as they are.
 
     Raises:
         SpeechbenchError: No utterance is left; `init` does not fit.
     """
     folder, bands = run.path / FEATURES, config.encoder.bands
+    if init is not None:
+        init.check(config)
+    labeller = Labeller.of(config.heads, manifest, dev, renderer) if config.heads.any else None
     if parallel.is_first():
         run.forget()  # what a training that was stopped had logged; the checkpoint knows its own
         texts = [u.text or "" for u in manifest]
         # A network that is trained on keeps its pieces: other counts of the same words would make others.
-        pieces = learn_pieces(texts, config.pieces) if init is None else read_json(init.path / UNITS)
+        keeps = init is not None and init.run.config.get("pieces", 0) == config.pieces
+        pieces = init.units if init is not None and keeps else learn_pieces(texts, config.pieces)
         lexicon = prepare_words(run, config.language_model, texts, partial(spell, pieces=pieces))
         report_language_model(run, dev)
         write_json(run.path / UNITS, list(Tokens.of(lexicon).units))
@@ -73,19 +81,23 @@ def train(
         features.write(folder / "dev", dev, bands)
     parallel.wait()
     tokens = Tokens(tuple(read_json(run.path / UNITS)))
-    source = _source(run, config, manifest, tokens, skipped, renderer)
-    judge = _Judge(tokens, features.read(folder / "dev", dev, bands, tokens, skipped))
+    source = _source(run, config, manifest, tokens, labeller, skipped, renderer)
+    heard = features.read(folder / "dev", dev, bands, tokens, skipped)
+    judge = _Judge(tokens, Stored(_labelled(heard.items, dev, labeller), heard.features))
 
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.columns, config.encoder)
+    if labeller is not None:
+        network.heads.update(labeller.heads(network.width))  # after the rest, which is drawn alike with heads or without
     report_size(network, lambda row: _log(run, "size", row))
     if init is not None:
-        network.load_state_dict(_weights_of(init, config, tokens))
-    training = Training(config.training, config.augment, config.seed, "e2e", judge)
+        row = init.apply(network, tokens.units, labeller.classes if labeller else None)
+        _log(run, "transfer", row)
+    training = Training(config.training, config.augment, config.seed, "e2e", judge, judge.heads)
     training.fit(network, source, lambda row: _log(run, "network", row), run.path / CHECKPOINT)
     if parallel.is_first():
         priors = log_priors(network, source)
-        tensors.save(run.path / NETWORK, {**network.state_dict(), "log_priors": priors})
+        _save(run, network, priors, labeller)
         _choose_weights(run, config, network, priors, judge, dev)
         shutil.rmtree(folder)
         (run.path / CHECKPOINT).unlink()
@@ -98,15 +110,39 @@ def _log(run: Run, stage: str, row: dict[str, Any]) -> None:
 
 
 def _source(
-    run: Run, config: E2eConfig, manifest: Manifest, tokens: Tokens, skipped: Skipped, renderer: Renderer | None
+    run: Run,
+    config: E2eConfig,
+    manifest: Manifest,
+    tokens: Tokens,
+    labeller: Labeller | None,
+    skipped: Skipped,
+    renderer: Renderer | None,
 ) -> Source:
     """What is trained on: features that lie ready, or scenes."""
     bands = config.encoder.bands
     if renderer is None:
         stored = features.read(run.path / FEATURES / "train", manifest, bands, tokens, skipped)
-        return Stored(fitting(stored.items, manifest.name, skipped), stored.features)
-    clean = fitting(features.clean_items(manifest, tokens), manifest.name, skipped)
-    return Scenes(renderer, {item.id: item for item in clean}, front_end(bands), skipped)
+        return Stored(_labelled(fitting(stored.items, manifest.name, skipped), manifest, labeller), stored.features)
+    clean = _labelled(fitting(features.clean_items(manifest, tokens), manifest.name, skipped), manifest, labeller)
+    label = labeller.of_scene if labeller else no_labels
+    return Scenes(renderer, {item.id: item for item in clean}, front_end(bands), skipped, label)
+
+
+def _labelled(items: Sequence[Item], manifest: Manifest, labeller: Labeller | None) -> Sequence[Item]:
+    if labeller is None:
+        return items
+    by_id = manifest.by_id
+    return [replace(item, labels=labeller.of_utterance(by_id[item.id], item.frames)) for item in items]
+
+
+def _save(run: Run, network: Network, priors: Tensor, labeller: Labeller | None) -> None:
+    """The network as it decodes; its heads in a file of their own, for a training that starts from this one."""
+    state = network.state_dict()
+    words = {name: value for name, value in state.items() if not name.startswith(HEAD)}
+    tensors.save(run.path / NETWORK, {**words, "log_priors": priors})
+    if labeller is not None:
+        heads = {name.removeprefix(HEAD): value for name, value in state.items() if name.startswith(HEAD)}
+        tensors.save(run.path / HEADS, heads, labeller.classes.facts())
 
 
 @dataclass(frozen=True)
@@ -132,6 +168,10 @@ class _Judge:
                 words += len(said)
         return _Errors(errors, words)
 
+    def heads(self, network: Network) -> Row:
+        """The figures of a network's heads."""
+        return head_figures(network, self.dev) if network.heads else {}
+
     def scores(self, network: Network, items: Sequence[Item]) -> list[Tensor]:
         """The network's scores of some of dev."""
         return score_all(network, [self.dev.features(item.id) for item in items])
@@ -152,20 +192,3 @@ def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tenso
         for look in looks:
             run.log(stage="decoding", **look)
     write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})
-
-
-def _weights_of(init: Run, config: E2eConfig, tokens: Tokens) -> dict[str, Tensor]:
-    """The network of a finished run, if it is of this size and alphabet."""
-    if init.mode != "e2e":
-        raise SpeechbenchError(f"{init.path}: is a {init.mode} run; name one of --mode e2e to start from")
-    units = tuple(read_json(init.path / UNITS))
-    if units != tokens.units:
-        odd = name_some(repr(unit) for unit in sorted(set(units) ^ set(tokens.units)))
-        raise SpeechbenchError(f"{init.path}: its alphabet differs from the training texts' in {odd}; train from scratch")
-    if init.config["encoder"] != asdict(config.encoder):
-        raise SpeechbenchError(
-            f"{init.path}: its [encoder] is {init.config['encoder']}; set the same one, or train from scratch"
-        )
-    state, _ = tensors.load(init.path / NETWORK)
-    del state["log_priors"]
-    return state

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from speechbench.run import Run
 
 
+def _layers(_: click.Context, __: click.Parameter, text: str) -> int | str:
+    """What --freeze asks for: so many layers, or "encoder"."""
+    if text == "encoder":
+        return text
+    if text == "none" or text.isdecimal():
+        return 0 if text == "none" else int(text)
+    raise click.BadParameter(f"{text!r}; expected encoder, a number of layers, or none")
+
+
 @click.command()
 @click.option(
     "--mode", type=click.Choice(["pipeline", "e2e"]), required=True, help="MFCC -> phonemes -> words, or one network."
@@ -24,7 +33,15 @@ if TYPE_CHECKING:
 @click.option("--out", type=options.FILE, required=True, help="The new run folder.")
 @click.option("--config", "config_path", type=options.FILE, help="A TOML file.")
 @click.option(
-    "--init-from", type=options.FILE, metavar="RUN", help="Start from this run's network (e2e, same size and alphabet)."
+    "--init-from", type=options.FILE, metavar="RUN", help="Start from this run's network (e2e, an encoder of the same size)."
+)
+@click.option(
+    "--freeze",
+    metavar="encoder|N|none",
+    callback=_layers,
+    default="none",
+    show_default=True,
+    help="With --init-from: keep the encoder, or its N lowest layers, as they are.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One config key, for example training.epochs=20.")
 @click.option("--seed", type=int, help="All chance is drawn from it; the config's `seed` otherwise.")
@@ -41,6 +58,7 @@ def train(
     out: Path,
     config_path: Path | None,
     init_from: Path | None,
+    freeze: int | str,
     settings: tuple[str, ...],
     seed: int | None,
     resume: bool,
@@ -57,6 +75,7 @@ def train(
     speechbench train --mode pipeline --train train.jsonl --dev dev.jsonl --out runs/pipeline
     speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --set training.epochs=40 --out runs/e2e
     speechbench train --mode e2e --train car.jsonl --dev dev.jsonl --init-from runs/e2e --out runs/e2e-car
+    speechbench train --mode e2e --train few.jsonl --dev dev.jsonl --init-from runs/e2e --freeze encoder --out runs/e2e-few
     speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --noise cars.jsonl --out runs/e2e-live
     torchrun --nproc-per-node 8 -m speechbench train --mode e2e --train train.jsonl --dev dev.jsonl --out runs/e2e-large
     """  # noqa: D301
@@ -65,11 +84,13 @@ def train(
             raise click.UsageError("--init-from is for --mode e2e; the pipeline always begins with a flat start")
         if noise:
             raise click.UsageError("--noise is for --mode e2e; the pipeline trains on what 'speechbench synth' has written")
+    if freeze and init_from is None:
+        raise click.UsageError("--freeze keeps what --init-from brings; name a run there")
     from pipelines.parallel import joined
     from speechbench.cli import training
 
     overrides = settings if seed is None else (*settings, f"seed={seed}")
-    order = training.Order(mode, train_path, dev_path, out, config_path, overrides, init_from, noise, recipe)
+    order = training.Order(mode, train_path, dev_path, out, config_path, overrides, init_from, freeze, noise, recipe)
     with joined():
         training.train(order, resume, overwrite)
     click.echo(out)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines import parallel
 from pipelines.ctc.device import chosen_device
+from pipelines.e2e.transfer import Start
 from pipelines.modes import mode_of
 from speechbench import config as configs
 from speechbench import files, manifest
@@ -31,6 +32,7 @@ class Order:
     config: Path | None
     settings: tuple[str, ...]
     init_from: Path | None
+    freeze: int | str
     noise: tuple[Path, ...]
     recipe: str
 
@@ -50,8 +52,8 @@ def train(order: Order, resume: bool, overwrite: bool) -> None:
     config = configs.load(chosen.config, order.config, order.settings)
     manifests = {"train": manifest.read(order.train).with_text(), "dev": manifest.read(order.dev).with_text()}
     noises = {f"noise-{number}": manifest.read(path) for number, path in enumerate(order.noise, start=1)}
-    described, facts = manifests | noises, _facts(order)
-    parts: dict[str, Any] = {} if order.init_from is None else {"init": Run.open(order.init_from)}
+    parts: dict[str, Any] = {} if order.init_from is None else {"init": Start(Run.open(order.init_from), order.freeze)}
+    described, facts = manifests | noises, _facts(order, parts.get("init"))
     inputs = [*manifest.inputs(described.values()), *configs.files_named(config), *filter(None, [order.init_from])]
     files.keep_inputs(order.out, inputs)
     skipped = Skipped()
@@ -89,11 +91,9 @@ def _begun(
     return False
 
 
-def _facts(order: Order) -> dict[str, Any]:
+def _facts(order: Order, init: Start | None) -> dict[str, Any]:
     """What a run is made from beside its config and manifests."""
-    facts: dict[str, Any] = {}
-    if order.init_from is not None:
-        facts["init_from"] = str(order.init_from.absolute())
+    facts: dict[str, Any] = {} if init is None else {"init_from": init.facts}
     if order.noise:
         facts["recipe"] = asdict(recipe.load(order.recipe))
     return facts
