@@ -222,5 +222,5 @@ def _advise(rows: list[dict[str, Any]], unknown: list[str]) -> list[dict[str, An
             reason = f"{row['errors']} errors ({100 * row['share']:.0f} %): {stage.means}"
             bounds = {"ceiling": row["ceiling"], "low": row["low"], "high": row["high"]}
             action = stage.action.format(words=shown)
-            found.append({"action": action, "reason": reason, "command": stage.command, **bounds})
+            found.append({"cause": row["name"], "action": action, "reason": reason, "command": stage.command, **bounds})
     return found

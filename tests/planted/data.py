@@ -15,7 +15,7 @@ from speechbench.manifest import Manifest
 from speechbench.seeds import generator_of
 
 SPLITS = ("train", "train-dev", "dev", "test")
-PER_SPEAKER = 25  # utterances
+PER_SPEAKER = 15  # utterances
 TEXTS_PER_SPEAKER = 100  # of the language model's text, which is another draw from the grammar
 LACKING = 12  # words that are taken out of training
 STARVED = 15  # sentences of the starved language model
@@ -48,7 +48,7 @@ def mixes(folder: Path, seed: int) -> dict[str, list[str]]:
     """The commands that lay noise, rooms and levels under the speech."""
     found = {}
     for kind, told in ROOMS.items():
-        for number, split in enumerate(SPLITS if kind == "car" else ("dev", "test")):
+        for number, split in enumerate(SPLITS if kind == "car" else ("dev",)):
             cars = "train" if split == "train-dev" else split
             found[f"{kind}/{split}"] = _mix(folder, split, f"cars/{cars}.jsonl", f"{kind}/{split}", seed + number, told)
     for number, split in enumerate(("train", "train-dev")):
@@ -66,7 +66,9 @@ def _mix(folder: Path, split: str, noise: str, out: str, seed: int, told: tuple[
 def damage(folder: Path, seed: int) -> None:
     """Write the manifests and texts of all faults that are no mixes."""
     speech = {split: manifest.read(folder / f"speech/{split}.jsonl") for split in SPLITS}
-    texts = [text for drawn in embedded.sentences(embedded.Options(TEXTS_PER_SPEAKER, 1), seed + 1000).values() for text in drawn]
+    texts = [
+        text for drawn in embedded.sentences(embedded.Options(TEXTS_PER_SPEAKER, 1), seed + 1000).values() for text in drawn
+    ]
     _write_texts(folder / "text.txt", texts)
     _write_texts(folder / "starved.txt", texts[:STARVED])
     _write_texts(folder / "leaked.txt", texts + LEAKS * [u.text or "" for u in speech["dev"]])
@@ -80,7 +82,9 @@ def damage(folder: Path, seed: int) -> None:
         _confuse(speech[split], seed).write(folder / f"wrong/{split}.jsonl")
     _muffle(speech["dev"], folder / "bad-speaker").write(folder / "bad-speaker/dev.jsonl")
     for number in (1, 2, 3):
-        _deal(folder / f"dealt-{number}", [u for split in SPLITS[1:] for u in speech[split]], generator_of(seed, "deal", number))
+        _deal(
+            folder / f"dealt-{number}", [u for split in SPLITS[1:] for u in speech[split]], generator_of(seed, "deal", number)
+        )
 
 
 def _write_texts(path: Path, texts: list[str]) -> None:

@@ -21,7 +21,7 @@ from table import write_table
 
 from speechbench.files import read_json, write_json
 
-MOST = "120"  # utterances for ladder and stages
+MOST, TRAIN_MOST = "60", "100"  # utterances for ladder and stages, and of train
 
 
 class Steps:
@@ -83,8 +83,26 @@ def _train(folder: Path, name: str, seed: int) -> list[str]:
 
 def _diagnose(folder: Path, case: Case, seed: int) -> list[str]:
     sets = [part for name, path in case.sets.items() for part in (f"--{name}", str(folder / path))]
-    flags = ["--stages", *(["--ladder"] if case.ladder else []), "--most", MOST, "--train-most", "200", "--human", case.human]
-    return ["diagnose", str(folder / "runs" / case.run), *sets, *flags, "--out", str(_report(folder, case)), "--seed", str(seed)]
+    flags = [
+        "--stages",
+        *(["--ladder"] if case.ladder else []),
+        "--most",
+        MOST,
+        "--train-most",
+        TRAIN_MOST,
+        "--human",
+        case.human,
+    ]
+    return [
+        "diagnose",
+        str(folder / "runs" / case.run),
+        *sets,
+        *flags,
+        "--out",
+        str(_report(folder, case)),
+        "--seed",
+        str(seed),
+    ]
 
 
 def _report(folder: Path, case: Case) -> Path:
