@@ -36,7 +36,6 @@ class Case:
 TRIPHONE = "acoustic=triphone"
 TRAININGS = {
     "clean": Training(),
-    "car": Training(IN_CAR["train"], IN_CAR["train-dev"]),
     "one-source": Training("one-source/train/manifest.jsonl", "one-source/train-dev/manifest.jsonl"),
     "tiny": Training(settings=("acoustic=monophone", "gmm.monophone_gaussians=1", "gmm.mfcc=3", "gmm.dimensions=9")),
     "short": Training(settings=("acoustic=monophone", "gmm.iterations=1", "gmm.monophone_minutes=0.5")),
