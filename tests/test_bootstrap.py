@@ -131,5 +131,5 @@ def test_few_utterances_that_differ_decide_nothing():
 
 
 def test_ends_of_an_interval_are_plain_numbers():
-    ends = Estimate(np.float64(0.2), np.linspace(0.1, 0.3, 100)).interval()
+    ends = bootstrap.Estimate(np.float64(0.2), np.linspace(0.1, 0.3, 100)).interval()
     assert [type(end) for end in ends] == [float, float]
