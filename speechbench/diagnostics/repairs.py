@@ -86,12 +86,14 @@ def _fit(heard: Hypothesis | None, seconds: float) -> float:
 def _preference(repairs: Repairs, utterance: Utterance) -> float:
     """By how much what was heard is likelier than the reference, per word.
 
-    0 where the reference cannot be said, or wins as soon as the language model expects it: lexicon or language model are to
-    blame then.
+    0 where the reference cannot be said, and where it is heard from the clean recording, or as soon as the language model
+    expects it: other parts are to blame then.
     """
     heard, aligned = repairs.sample.hypotheses[utterance.id], repairs.aligned.get(utterance.id)
-    expected = repairs.language_model.get(utterance.id)
-    if heard.score is None or aligned is None or aligned.score is None or (expected and expected.text == utterance.text):
+    others = (repairs.clean.get(utterance.id), repairs.language_model.get(utterance.id))
+    if any(other is not None and other.text == utterance.text for other in others):
+        return 0.0
+    if heard.score is None or aligned is None or aligned.score is None:
         return 0.0
     return (heard.score - aligned.score) / max(len(utterance.words), len(heard.text.split()))
 
