@@ -92,3 +92,9 @@ def test_stages_are_advised_on_where_dev_surely_errs_more_than_humans(monkeypatc
         report = diagnose(sets, Human.parse(human), repairs=object())
         assert ("language_model" in [one["cause"] for one in report.advice]) is named
     assert "language_model" in [one["cause"] for one in diagnose(sets, repairs=object()).advice]
+
+
+def test_what_a_repair_shows_goes_before_a_slice_of_the_same_words():
+    rare, lacking = candidate("rarest_word", 0.09, section="slices"), candidate("lexicon", 0.08, section="stages")
+    gap = candidate("data_mismatch", 0.1)
+    assert causes([rare, gap, lacking], "data_mismatch") == ["lexicon", "rarest_word", "data_mismatch"]

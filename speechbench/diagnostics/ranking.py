@@ -21,7 +21,8 @@ EXPLAINS = {
 def rank(candidates: Iterable[Advice], verdict: Sequence[str]) -> list[Advice]:
     """Rank the candidates of all sections.
 
-    First the gaps of the verdict, the largest first, each behind the causes that surely have a third of it or more. Then what
+    First the gaps of the verdict, the largest first, each behind the causes that surely have a third of it or more: those shown by changing one thing
+    before slices, which only go along with errors. Then what
     else surely could gain something, then what may, then what gains knowledge only; among each the largest ceiling first,
     and behind the causes what says no more than where errors are. Ceilings of different sections overlap: they count the same
     errors by different causes, and do not add up.
@@ -35,7 +36,7 @@ def rank(candidates: Iterable[Advice], verdict: Sequence[str]) -> list[Advice]:
     for gap in verdict:
         found = [one for one in rest if one.cause == gap]
         explained = [one for one in rest if found and _explains(one, gap, found[0].ceiling or 0.0)]
-        ranked += [*explained, *found]
+        ranked += [*sorted(explained, key=lambda one: one.section == "slices"), *found]
         rest = [one for one in rest if one not in ranked]
     return ranked + rest
 

@@ -20,7 +20,7 @@ TEXTS_PER_SPEAKER = 100  # of the language model's text, which is another draw f
 LACKING = 12  # words that are taken out of training
 STARVED = 15  # sentences of the starved language model
 WRONG = 0.05  # share of wrong transcripts
-LOWPASS_HZ = 700.0  # of the bad microphone
+LOWPASS_HZ = 350.0  # of the bad microphone
 LEAKS = 20  # times that the leaked language model reads dev's sentences
 # By folder, what synth is told beside the noise.
 ROOMS = {
