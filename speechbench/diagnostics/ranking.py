@@ -21,11 +21,11 @@ EXPLAINS = {
 def rank(candidates: Iterable[Advice], verdict: Sequence[str]) -> list[Advice]:
     """Rank the candidates of all sections.
 
-    First the gaps of the verdict, the largest first, each behind the causes that surely have a third of it or more: those shown by changing one thing
-    before slices, which only go along with errors. Then what
-    else surely could gain something, then what may, then what gains knowledge only; among each the largest ceiling first,
-    and behind the causes what says no more than where errors are. Ceilings of different sections overlap: they count the same
-    errors by different causes, and do not add up.
+    First the gaps of the verdict, the largest first, each behind the causes that surely have a third of it or more: those
+    shown by changing one thing before slices, which only go along with errors. Then what else surely could gain something,
+    then what may, then what gains knowledge only; among each the largest ceiling first, and behind the causes what says no
+    more than where errors are. Ceilings of different sections overlap: they count the same errors by different causes, and
+    do not add up.
 
     Args:
         candidates: Of all sections.
