@@ -15,7 +15,7 @@ from typing import Any
 
 from speechbench import audio
 from speechbench.errors import AudioError, SpeechbenchError, name_some
-from speechbench.files import lines_of, write_json_lines
+from speechbench.files import lines_of, sha256, write_json_lines
 from speechbench.progress import say
 from speechbench.seeds import generator_of
 
@@ -136,8 +136,12 @@ class Manifest:
         return replace(self, utterances=tuple(u for number, u in enumerate(self) if number in drawn))
 
     def digest(self) -> str:
-        """SHA-256 of what the utterances are (ids, audio, texts), wherever the manifest lies and however it was selected."""
-        rows = [[u.id, u.audio_filepath.name, u.offset, u.duration, u.text] for u in self]
+        """SHA-256 of what the utterances are (ids, audio, texts), wherever the manifest lies and however it was selected.
+
+        The audio is read: other mixes of the same speech have the same ids, texts, durations and names of files.
+        """
+        contents = {path: _content(path) for path in {u.audio_filepath for u in self}}
+        rows = [[u.id, contents[u.audio_filepath], u.offset, u.duration, u.text] for u in self]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def with_text(self) -> Manifest:
@@ -156,6 +160,14 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write the manifest whole or not at all."""
         write_json_lines(path, (utterance.row(path.parent) for utterance in self))
+
+
+def _content(path: Path) -> str | None:
+    """What a file holds; None where it cannot be read, which is said when it is decoded."""
+    try:
+        return sha256(path)
+    except OSError:
+        return None
 
 
 def read(path: Path | str) -> Manifest:

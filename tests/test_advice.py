@@ -4,7 +4,7 @@ import pytest
 from planted_errors import plant
 
 from speechbench.diagnostics import Human, diagnose, diagnose_given, parse_errors
-from speechbench.diagnostics.advice import ACTIONS, REMEDIES, Advice, advise, advise_on_gaps, advise_on_slices
+from speechbench.diagnostics.advice import ACTIONS, REMEDIES, advise_on_gaps, advise_on_slices
 from speechbench.diagnostics.gaps import Gap
 from speechbench.diagnostics.needed import Size
 from speechbench.diagnostics.slices import label_utterances
@@ -31,28 +31,12 @@ def test_every_slice_has_a_remedy():
     assert set(label_utterances(scored.manifest.utterances, {"a": 3})) <= set(REMEDIES)
 
 
-def test_candidates_are_ranked_by_what_they_surely_gain():
-    def candidate(action, ceiling, low, section):
-        return Advice(action, "", "", ceiling, low, 1.0, section)
-
-    ranked = advise(
-        [
-            candidate("read", None, None, "gaps"),
-            candidate("large but unsure", 0.3, -0.1, "labels"),
-            candidate("small and sure", 0.01, 0.005, "slices"),
-            candidate("no interval", 0.2, None, "gaps"),
-            candidate("sure", 0.05, 0.02, "stages"),
-        ]
-    )
-    assert [one.action for one in ranked] == ["sure", "small and sure", "large but unsure", "no interval", "read"]
-
-
 def test_one_advice_for_a_slice():
     row = {"slice": "snr", "rate": 0.3, "share": 0.5, "low": 0.01, "high": 0.2}
     weak = [{**row, "name": "-5 to 0 dB", "ceiling": 0.1}, {**row, "name": "0 to 5 dB", "ceiling": 0.05}]
     (advice,) = advise_on_slices(weak)
     assert "-5 to 0 dB" in advice.action
-    assert (advice.ceiling, advice.section) == (0.1, "slices")
+    assert (advice.cause, advice.ceiling, advice.section) == ("snr", 0.1, "slices")
 
 
 def test_at_human_level_there_is_nothing_to_do():

@@ -128,3 +128,8 @@ def test_few_utterances_that_differ_decide_nothing():
     change = measure_change("dev", after, before, 0)
     assert change.value < 0
     assert "differ in 6 utterances" in change.doubt
+
+
+def test_ends_of_an_interval_are_plain_numbers():
+    ends = bootstrap.Estimate(np.float64(0.2), np.linspace(0.1, 0.3, 100)).interval()
+    assert [type(end) for end in ends] == [float, float]

@@ -187,6 +187,14 @@ def test_the_digest_is_of_the_utterances_and_not_of_the_place(tmp_path):
     )
 
 
+def test_the_digest_tells_other_audio_of_the_same_name(tmp_path):
+    digests = []
+    for noise in (b"city", b"rain"):
+        (tmp_path / "a.wav").write_bytes(noise)
+        digests.append(Manifest((Utterance("a", tmp_path / "a.wav", 1.0),)).digest())
+    assert digests[0] != digests[1]
+
+
 def test_skipped_utterances_are_said_listed_and_counted(tmp_path, capsys):
     skipped = Skipped()
     items = [("a", 1), ("b", AudioError("b.wav: no such file")), ("c", 3)]

@@ -77,7 +77,8 @@ class Toy:
 
     def hear(self, utterance, kind):
         words, number = utterance.words, int(utterance.id[1:])
-        scores = self.scores(number, words, self.clean_noise if kind == "clean" else self.noise)
+        said = utterance.extra.get("said", utterance.text).split()
+        scores = self.scores(number, said, self.clean_noise if kind == "clean" else self.noise)
         if kind == "words":
             path = self.oracles.words(words, scores)
         elif kind == "phonemes":
@@ -94,8 +95,18 @@ class Toy:
         score = path.score if path and np.isfinite(path.score) else None
         return Hypothesis(utterance.id, text, score, oracle=oracle)
 
-    def repairs(self, texts):
-        rows = [Utterance(f"u{n}", Path("/absent.flac"), 1.0, text=text, speaker=f"s{n % 8}") for n, text in enumerate(texts)]
+    def repairs(self, texts, said=None):
+        rows = [
+            Utterance(
+                f"u{n}",
+                Path("/absent.flac"),
+                float(len(spoken.split())),
+                text=text,
+                speaker=f"s{n % 8}",
+                extra={"said": spoken},
+            )
+            for n, (text, spoken) in enumerate(zip(texts, said or texts, strict=True))
+        ]
         heard = {u.id: self.hear(u, "heard") for u in rows}
         sample = ScoredSet(Manifest(tuple(rows)), heard)
         wrong = [u for u in rows if u.text != heard[u.id].text]
@@ -127,12 +138,21 @@ FAULTS = {  # what is wrong with the recogniser, and what it reads
 }
 
 
+def test_wrong_transcripts_are_no_stage_s_fault(tmp_path):
+    said = RICH * 8
+    wrong = range(0, len(said), 5)
+    texts = [said[n - 1] if n in wrong else text for n, text in enumerate(said)]
+    document = measure_stages(Toy(tmp_path, RICH, noise=1.0).repairs(texts, said), 0)
+    assert {row["name"] for row in document["stages"] if row["errors"]} == {"labels"}
+    assert document["advice"][0]["cause"] == "labels"
+
+
 @pytest.mark.parametrize("cause", list(FAULTS))
 def test_the_planted_fault_comes_first(tmp_path, cause):
     fault, texts = FAULTS[cause]
     document = measure_stages(Toy(tmp_path, **fault).repairs(texts), 0)
     rows = {row["name"]: row for row in document["stages"]}
-    assert list(rows)[:5] == list(STAGES)
+    assert list(rows)[: len(STAGES)] == list(STAGES)
     assert document["errors"] >= 10
     assert rows[cause]["share"] > 0.6, document["sentence"]
     assert document["advice"][0]["ceiling"] == rows[cause]["ceiling"] > 0

@@ -1,8 +1,8 @@
-"""What to do next: the candidates of all sections, ranked; or how much more data would decide."""
+"""What to do next: an action for each gap and each weak slice; or how much more data would decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from speechbench.diagnostics.verdict import PLAIN, Verdict, points, words_of
 class Advice:
     """An action, why, what it could gain at most, and the command that does it: what every section hands in."""
 
+    cause: str | None  # its code: the gap, step, stage or slice that it mends; None where it gains knowledge only
     action: str
     reason: str
     command: str
@@ -23,22 +24,6 @@ class Advice:
     low: float | None  # of the ceiling's interval
     high: float | None
     section: str = "gaps"  # that it comes from
-
-
-def advise(candidates: Iterable[Advice]) -> list[Advice]:
-    """Rank the candidates of all sections.
-
-    First those whose ceiling is surely above 0, then those whose ceiling has no interval or one that includes 0, then those
-    that gain knowledge only; among each the largest ceiling first. Ceilings of different sections overlap: they count the
-    same errors by different causes, and do not add up.
-    """
-    return sorted(candidates, key=lambda advice: (_doubt(advice), -(advice.ceiling or 0.0)))
-
-
-def _doubt(advice: Advice) -> int:
-    if advice.ceiling is None:
-        return 2
-    return 0 if advice.low is not None and advice.low > 0 else 1
 
 
 # By what a gap's name contains, in this order: the action and the command.
@@ -101,7 +86,11 @@ def advise_on_gaps(gaps: Mapping[str, Gap], verdict: Verdict, sizes: Mapping[str
         return [_act(name, gaps[name], snr) for name in verdict.names]
     if verdict.at_human_level:
         command = "speechbench diagnose RUN --test TEST.jsonl --human HUMAN --out DIR"
-        return [Advice("Nothing for the errors at hand; confirm it on a test set", verdict.sentence, command, None, None, None)]
+        return [
+            Advice(
+                None, "Nothing for the errors at hand; confirm it on a test set", verdict.sentence, command, None, None, None
+            )
+        ]
     return [_decide(name, gap, sizes) for name, gap in sorted(gaps.items(), key=lambda item: -item[1].value)[:1]]
 
 
@@ -114,6 +103,7 @@ def advise_on_slices(weak: Sequence[Mapping[str, Any]]) -> list[Advice]:
     first = {row["slice"]: row for row in reversed(weak)}
     return [
         Advice(
+            name.replace(" ", "_"),
             REMEDIES[name][0].format(part=row["name"]),
             f"{100 * row['rate']:.1f} % errors there, {100 * row['share']:.0f} % of all; if it erred no more than the rest, "
             f"the set would have {points(row['ceiling'])} points less",
@@ -130,7 +120,7 @@ def advise_on_slices(weak: Sequence[Mapping[str, Any]]) -> list[Advice]:
 def _act(name: str, gap: Gap, snr: str | None) -> Advice:
     _, action, command = next(row for row in ACTIONS if row[0] in name)
     reason = f"{words_of(name)} is {points(gap.value)} points, from {PLAIN[gap.before]} to {PLAIN[gap.after]}: {gap.reason}"
-    return Advice(action, reason, command.format(snr=snr or "-5:20"), gap.value, gap.low, gap.high)
+    return Advice(name, action, reason, command.format(snr=snr or "-5:20"), gap.value, gap.low, gap.high)
 
 
 def _decide(name: str, gap: Gap, sizes: Mapping[str, Size]) -> Advice:
@@ -153,4 +143,4 @@ def _decide(name: str, gap: Gap, sizes: Mapping[str, Size]) -> Advice:
         action = "Read errors one by one; the gaps give no direction"
         if gap.low is None:
             action += " (with errors/words instead of fractions they would get intervals)"
-    return Advice(action, reason, command, None, gap.low, gap.high)
+    return Advice(None, action, reason, command, None, gap.low, gap.high)

@@ -87,7 +87,8 @@ class Estimate:
             return None
         low, high = map(float, np.percentile(self.draws, [2.5, 97.5]))
         stretch = float(stats.t.ppf(0.5 + level / 2, self.freedom) / stats.norm.ppf(0.975))
-        return self.value - stretch * max(0.0, self.value - low), self.value + stretch * max(0.0, high - self.value)
+        value = float(self.value)  # no NumPy scalar, whose comparisons are no JSON
+        return value - stretch * max(0.0, value - low), value + stretch * max(0.0, high - value)
 
 
 def difference(after: Estimate, before: Estimate) -> Estimate:

@@ -160,5 +160,5 @@ def _advise(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             _, rung = _rung_of(row["before"], row["after"])
             reason = f"{row['adds']} adds {_points(row['value'])[1:]} points to the same words heard without"
             bounds = {"ceiling": row["value"], "low": row["low"], "high": row["high"]}
-            found.append({"action": rung.action, "reason": reason, "command": rung.command, **bounds})
+            found.append({"cause": row["name"], "action": rung.action, "reason": reason, "command": rung.command, **bounds})
     return found

@@ -6,13 +6,24 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from speechbench.diagnostics.pace import SPREAD
 from speechbench.diagnostics.places import errors_in, near
 from speechbench.diagnostics.scored import ScoredSet
+from speechbench.manifest import Utterance
 from speechbench.recognizer import Hypothesis
 from speechbench.score import align
 
 UNDECIDED = "undecided"
 TOLERANCE = 1e-4  # of a score, by which two sums in single precision may differ
+
+# A transcript is contradicted where most of it was heard otherwise, its recogniser takes that to be far likelier, and it fits
+# the audio as well as what is right in other utterances: in noise the wrong words fit badly too.
+CONTRADICTED = 0.5  # of its words, at least
+PREFERENCE = 3.0  # nats a word, at least
+BADLY_HEARD = 2.0  # standard deviations below the median score per second of the utterances that were heard right
+FEWEST_RIGHT = 20  # utterances that show how right ones fit
 
 
 @dataclass(frozen=True)
@@ -50,12 +61,50 @@ def search_failed(heard: Hypothesis, aligned: Hypothesis) -> bool | None:
     return aligned.score - heard.score > TOLERANCE * max(1.0, abs(heard.score))
 
 
+def contradicted(repairs: Repairs) -> set[str]:
+    """The utterances whose transcript is contradicted, as far as scores are known."""
+    sample = repairs.sample
+    fits = np.array([_fit(sample.hypotheses.get(u.id), u.duration) for u in sample.manifest])
+    right = fits[(sample.errors == 0) & ~np.isnan(fits)]
+    if len(right) < FEWEST_RIGHT:
+        return set()
+    median = float(np.median(right))
+    least = median - BADLY_HEARD * SPREAD * float(np.median(np.abs(right - median)))
+    distances = sample.errors / sample.words
+    return {
+        u.id
+        for u, fit, distance in zip(sample.manifest, fits, distances, strict=True)
+        if distance >= CONTRADICTED and fit >= least and _preference(repairs, u) >= PREFERENCE
+    }
+
+
+def _fit(heard: Hypothesis | None, seconds: float) -> float:
+    """The score per second; NaN where it is not known."""
+    return heard.score / seconds if heard and heard.score is not None else float("nan")
+
+
+def _preference(repairs: Repairs, utterance: Utterance) -> float:
+    """By how much what was heard is likelier than the reference, per word.
+
+    0 where the reference cannot be said, and where it is heard from the clean recording, or as soon as the language model
+    expects it: other parts are to blame then.
+    """
+    heard, aligned = repairs.sample.hypotheses[utterance.id], repairs.aligned.get(utterance.id)
+    others = (repairs.clean.get(utterance.id), repairs.language_model.get(utterance.id))
+    if any(other is not None and other.text == utterance.text for other in others):
+        return 0.0
+    if heard.score is None or aligned is None or aligned.score is None:
+        return 0.0
+    return (heard.score - aligned.score) / max(len(utterance.words), len(heard.text.split()))
+
+
 def blame(repairs: Repairs) -> dict[str, Counter[str]]:
     """By utterance with errors, how many are blamed on which stage."""
-    return {name: Counter(_blame_one(repairs, name)) for name in repairs.wrong}
+    doubted = contradicted(repairs)
+    return {name: Counter(_blame_one(repairs, name, name in doubted)) for name in repairs.wrong}
 
 
-def _blame_one(repairs: Repairs, name: str) -> Iterator[str]:
+def _blame_one(repairs: Repairs, name: str, doubted: bool) -> Iterator[str]:
     """The stage of each error of an utterance."""
     alignment = repairs.sample.score.alignments[name]
     reference = [word for word, _ in alignment if word is not None]
@@ -63,6 +112,9 @@ def _blame_one(repairs: Repairs, name: str) -> Iterator[str]:
     heard, aligned = repairs.sample.hypotheses.get(name), repairs.aligned.get(name)
     if heard and aligned and search_failed(heard, aligned):
         yield from ["search"] * len(left)
+        return
+    if doubted:
+        yield from ["labels"] * len(left)
         return
     told = repairs.phonemes.get(name)
     asked = told is not None and told.oracle is not None

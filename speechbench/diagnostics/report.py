@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from speechbench import __version__
-from speechbench.diagnostics.advice import Advice, advise, advise_on_gaps, advise_on_slices
+from speechbench.diagnostics.advice import Advice, advise_on_gaps, advise_on_slices
 from speechbench.diagnostics.bootstrap import Estimate
 from speechbench.diagnostics.confusions import confusions, costly_words
 from speechbench.diagnostics.curves import snr_curves
@@ -19,6 +19,7 @@ from speechbench.diagnostics.given import GivenErrors
 from speechbench.diagnostics.labels import list_suspects
 from speechbench.diagnostics.ladder import Ladder, measure_ladder
 from speechbench.diagnostics.needed import Size, more_needed
+from speechbench.diagnostics.ranking import rank
 from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db, weak_parts
@@ -42,7 +43,7 @@ class ErrorReport:
     verdict: list[str]  # the gaps to work on, largest first
     sentence: str  # the verdict in plain words
     notes: list[str]
-    advice: list[dict[str, Any]]  # action, reason, command, ceiling, low, high, section; the most useful first
+    advice: list[dict[str, Any]]  # cause, action, reason, command, ceiling, low, high, section; by `rank`
     distributions: dict[str, Any] | None = None  # the table of `distributions.tabulate`
     focus: str | None = None  # the set that slices, confusions and examples are of
     slices: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
@@ -109,11 +110,14 @@ def diagnose(
     weak = weak_parts(slices)
     steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
     stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
-    sections = {"ladder": steps, "stages": stages}
-    handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
     estimates = {key: spread.estimate for key, spread in spreads.items()}
+    # Stages share out all errors, and so also those that humans would make.
+    sections = {"ladder": steps, "stages": stages if _above(estimates[focus], human) else None}
+    handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
     measured = human is not None and human.words is not None  # on dev
-    table = _tabulate(estimates, human, sizes, _snr_range(scored), [*advise_on_slices(weak), *handed_in])
+    table = _tabulate(
+        estimates, human, sizes, _snr_range(scored), [*advise_on_slices(list(_apart(scored, weak, train_words))), *handed_in]
+    )
     rate = human.rate if human else None
     rates = {key: estimate.value for key, estimate in estimates.items()}
     return ErrorReport(
@@ -169,7 +173,7 @@ def _tabulate(
 ) -> dict[str, Any]:
     gaps = measure_gaps(estimates, human, one_distribution)
     verdict = judge(estimates, gaps, human, sizes)
-    advice = advise([*advise_on_gaps(gaps, verdict, sizes, snr), *candidates])
+    advice = rank([*advise_on_gaps(gaps, verdict, sizes, snr), *candidates], verdict.names)
     return {
         "gaps": {key: _gap_row(gap) | {"needed": more_needed(gap, sizes) or None} for key, gap in gaps.items()},
         "verdict": list(verdict.names),
@@ -177,6 +181,22 @@ def _tabulate(
         "notes": list(verdict.notes),
         "advice": [dataclasses.asdict(one) for one in advice],
     }
+
+
+def _above(error: Estimate, human: Human | None) -> bool:
+    """Whether a set surely errs more than humans; where no human level is known, it may."""
+    low, _ = error.interval() or (error.value, error.value)
+    return human is None or low > human.high
+
+
+def _apart(scored: ScoredSet, weak: list[dict[str, Any]], train_words: Mapping[str, int] | None) -> Iterator[dict[str, Any]]:
+    """Weak speakers, and the parts that are weak without them too: a speaker's accent is not another cause."""
+    speakers = {row["name"] for row in weak if row["slice"] == "speaker"}
+    rest = scored.select(lambda utterance: utterance.speaker not in speakers) if speakers else scored
+    still = {(row["slice"], row["name"]) for row in weak_parts(slice_errors(rest, train_words))} if speakers else set()
+    for row in weak:
+        if not speakers or row["slice"] == "speaker" or (row["slice"], row["name"]) in still:
+            yield row
 
 
 def _gap_row(gap: Gap) -> dict[str, Any]:

@@ -41,6 +41,11 @@ STAGES = {
         "Search wider; what it would find at most is told by the oracle of the search, which takes long",
         "speechbench decode RUN --data DEV.jsonl --oracle search --out WIDER.jsonl",
     ),
+    "labels": Stage(
+        "the transcript is contradicted: something else was heard, which fits the audio as well as what is right elsewhere",
+        "Check the transcripts that are contradicted, in dev and test alike",
+        "speechbench labels find RUN --data DEV.jsonl --out SUSPECTS.csv",
+    ),
     "front_end": Stage(
         "noise and room: right when the clean recording is heard",
         "Make the acoustic model hear through dev's noise and rooms; the ladder says which of them",
@@ -222,5 +227,5 @@ def _advise(rows: list[dict[str, Any]], unknown: list[str]) -> list[dict[str, An
             reason = f"{row['errors']} errors ({100 * row['share']:.0f} %): {stage.means}"
             bounds = {"ceiling": row["ceiling"], "low": row["low"], "high": row["high"]}
             action = stage.action.format(words=shown)
-            found.append({"action": action, "reason": reason, "command": stage.command, **bounds})
+            found.append({"cause": row["name"], "action": action, "reason": reason, "command": stage.command, **bounds})
     return found
