@@ -8,6 +8,7 @@ B utterances, T steps, F features of the encoder, K utterances whose label is kn
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Tally(NamedTuple):
     number: int = 0
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """What each head has."""
 
     figure: str  # its name in metrics
@@ -39,13 +40,13 @@ class Head(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
+    @abstractmethod
     def losses(self, told: Tensor, steps: Tensor, labels: Sequence[Tensor]) -> Tensor:
         """The losses (K,) of what was told of K utterances with so many steps (K,) and these labels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tally(self, told: Tensor, label: Tensor) -> Tally:
         """How right it was of one utterance, without padding."""
-        raise NotImplementedError
 
 
 class PhonemeHead(Head):

@@ -40,7 +40,7 @@ def write_table(reports: Reports, seconds: float, page: Path | None) -> None:
         "",
         f"{len(faults)} faults: {faults.count(1)} named first, {faults.count(2)} second, "
         f"{sum(p is None or p > 2 for p in faults)} later or not. {len(controls)} healthy controls: "
-        f"{controls.count(None)} false alarms. {seconds / 60:.0f} minutes of one core.",
+        f"{controls.count(None)} false alarms. {seconds / 60:.0f} minutes of one core, steps that were done again left out.",
     ]
     text = "\n".join(lines)
     print(text)
