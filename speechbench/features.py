@@ -1,6 +1,6 @@
 """Log-mel and MFCC features, deltas and CMVN.
 
-Frames are 25 ms long and 10 ms apart; frame t is centred on sample 160 t. F features, T frames, N samples.
+Frames are 25 ms long and 10 ms apart; frame t is centred on sample 160 t. B utterances, F features, T frames, N samples.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def _mel(bands: int, device: torch.device) -> torch.nn.Module:
         f_max=HIGHEST,
         n_mels=bands,
         mel_scale="htk",
+        center=False,  # `_mirrored` does it, for each utterance of a batch
     )
     return transform.to(device)
 
@@ -56,11 +57,37 @@ def log_mel(samples: Samples | Tensor, bands: int = 80) -> Tensor:
         (N,) -> (T, bands), T = N // 160 + 1.
     """
     given = torch.from_numpy(np.array(samples, np.float32)) if isinstance(samples, np.ndarray) else samples
-    # The edges are mirrored, for which half a window is needed: a shorter recording gets silence behind it.
-    padded = torch.nn.functional.pad(given, (0, max(0, WINDOW // 2 + 1 - len(given))))
+    return log_mels(given.unsqueeze(0), torch.tensor([len(given)]), bands)[0]
+
+
+def log_mels(samples: Tensor, lengths: Tensor, bands: int = 80) -> Tensor:
+    """As `log_mel` of each utterance of a batch; what lies behind an utterance's frames means nothing.
+
+    Args:
+        samples: Zero behind each utterance.
+        lengths: Of the utterances in samples, at least 1.
+        bands: F.
+
+    Shape:
+        (B, N), (B,) -> (B, T, F), T of the longest
+    """
+    ended = _mirrored(samples, lengths)
     with torch.no_grad():
-        energies: Tensor = _mel(bands, padded.device)(padded)
-    return (energies + FLOOR).log().T[: frames_of(len(given))].contiguous()
+        energies: Tensor = _mel(bands, samples.device)(ended)
+    return (energies + FLOOR).log().transpose(1, 2)[:, : frames_of(samples.shape[1])].contiguous()
+
+
+def _mirrored(samples: Tensor, lengths: Tensor) -> Tensor:
+    """With half a window before and behind each utterance, which mirrors its edge.
+
+    For this half a window is needed: a shorter recording gets silence behind it.
+    """
+    half = WINDOW // 2
+    padded = torch.nn.functional.pad(samples, (half, half + max(0, half + 1 - samples.shape[1])))
+    ends = lengths.to(samples.device, non_blocking=True).clamp_min(half + 1).unsqueeze(1) + half
+    behind = torch.arange(half, device=samples.device)
+    padded[:, :half] = padded[:, half + 1 : 2 * half + 1].flip(1)
+    return padded.scatter(1, ends + behind, padded.gather(1, ends - 2 - behind))
 
 
 def band_frequencies(bands: int) -> Tensor:
@@ -120,3 +147,16 @@ def cmvn(features: Tensor) -> Tensor:
     """
     deviation = features.std(dim=0, correction=0).clamp_min(1e-3)
     return (features - features.mean(dim=0)) / deviation
+
+
+def cmvns(features: Tensor, lengths: Tensor) -> Tensor:
+    """As `cmvn` of each utterance of a batch; zero behind them.
+
+    Shape:
+        (B, T, F), (B,) -> (B, T, F)
+    """
+    count = lengths.to(features.device, non_blocking=True)[:, None, None]
+    heard = torch.arange(features.shape[1], device=features.device)[None, :, None] < count
+    centred = (features - (features * heard).sum(1, keepdim=True) / count) * heard
+    deviation = (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(1e-3)
+    return centred / deviation

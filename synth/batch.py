@@ -231,11 +231,10 @@ def _padded(rows: Sequence[Samples], width: int, device: torch.device) -> Tensor
 def mix(sounds: Sounds) -> Mixed:
     """Filter, level and add up, as `mix.mix` does one by one."""
     speech, noise, lengths, responses, delay, level_dbfs, clip = sounds
-    sizes = lengths.tolist()
     if responses is not None:
         speech = convolve(speech, responses)[:, delay : delay + speech.shape[1]]
-        _end(speech, sizes)  # what rings on is cut
-    speech = _end(speech - (speech.sum(1) / lengths)[:, None], sizes)
+        _end(speech, lengths)  # what rings on is cut
+    speech = _end(speech - (speech.sum(1) / lengths)[:, None], lengths)
     envelope = envelopes(speech, lengths)
     speech_dbfs = 10.0 * (envelope.sum_squares / lengths).log10()
     speech_gain_db = level_dbfs - speech_dbfs
@@ -260,9 +259,11 @@ def mix(sounds: Sounds) -> Mixed:
     return Mixed(total, (-noise_dbfs).where(noise_dbfs.isfinite(), torch.nan), speech_dbfs)
 
 
-def _end(rows: Tensor, lengths: Sequence[int]) -> Tensor:
-    """The rows, silenced in place beyond their lengths, which differ little in a batch: a mask would cost a pass more."""
-    for row, length in zip(rows, lengths, strict=True):
+def _end(rows: Tensor, lengths: Tensor) -> Tensor:
+    """The rows, silenced in place beyond their lengths (B,)."""
+    if rows.device.type == "cuda":
+        return rows.mul_(torch.arange(rows.shape[1], device=rows.device) < lengths[:, None])
+    for row, length in zip(rows, lengths.tolist(), strict=True):  # they differ little in a batch: a mask would cost a pass more
         row[length:] = 0.0
     return rows
 

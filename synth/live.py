@@ -7,13 +7,13 @@ too, every noise second is used once before any is used twice.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from speechbench import audio
 from speechbench.audio import SAMPLING_RATE
 from speechbench.errors import AudioError
 from speechbench.manifest import Skipped
@@ -26,7 +26,8 @@ from synth.recordings import Recordings
 from synth.scene import Scene
 
 READ_AHEAD = 2  # batches that are read while one is rendered and trained on
-NOISE_BYTES = 2**30  # 4.7 h of decoded noise
+NOISE_BYTES = SPEECH_BYTES = 2**30  # 4.7 h of decoded audio at 16 kHz
+CPU_READERS = 2  # threads; where a GPU renders, every core may read
 
 Reading = tuple[Scene, Future[Raw]]
 
@@ -38,7 +39,12 @@ class Live:
     """
 
     def __init__(
-        self, plan: Plan, skipped: Skipped, device: str = "cpu", reader_count: int = 2, noise_bytes: int = NOISE_BYTES
+        self,
+        plan: Plan,
+        skipped: Skipped,
+        device: str = "cpu",
+        noise_bytes: int = NOISE_BYTES,
+        speech_bytes: int = SPEECH_BYTES,
     ) -> None:
         """Listen to the noise once, as `synth` does.
 
@@ -46,16 +52,17 @@ class Live:
             plan: What from; clean twins are not rendered.
             skipped: Takes the recordings, and later the utterances, whose audio cannot be used.
             device: "cpu" or "cuda", where the batches are rendered and stay.
-            reader_count: Threads that read audio.
             noise_bytes: The most memory for noise that is kept decoded.
+            speech_bytes: The same for speech.
 
         Raises:
             SpeechbenchError: No noise can be used, or no such device.
         """
-        self.plan, self.skipped, self.reader_count = plan, skipped, reader_count
+        self.plan, self.skipped = plan, skipped
         self.device = batch.device_of(device)
-        self.recordings = Recordings(noise_bytes)
-        self.bank = NoiseBank.load(plan.noise, skipped).listen(reader_count, skipped, self.recordings)
+        self.reader_count = CPU_READERS if self.device.type == "cpu" else os.cpu_count() or CPU_READERS
+        self.recordings, self.speech = Recordings(noise_bytes), Recordings(speech_bytes)
+        self.bank = NoiseBank.load(plan.noise, skipped).listen(self.reader_count, skipped, self.recordings)
         self._next, self._epochs = 0, self._draw()
 
     def scenes(self, epoch: int) -> list[Scene]:
@@ -116,7 +123,7 @@ class Live:
         Raises:
             AudioError: A recording that cannot be read, silent noise, events louder than all noise shall be.
         """
-        speech = audio.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
+        speech = self.speech.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
         background, events = mix.noise_of(one, speech.size, self.recordings)
         if background is None or one.snr_db is None:
             return Raw(one, speech, None, mix.response_of(one))

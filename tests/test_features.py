@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct
 
-from speechbench.features import band_frequencies, band_places, cmvn, log_mel, mfcc, with_deltas
+from speechbench.features import band_frequencies, band_places, cmvn, cmvns, log_mel, log_mels, mfcc, with_deltas
 
 RATE = 16_000
 
@@ -118,3 +118,17 @@ def test_places_of_bands_are_those_of_their_centres():
     for band in (3, 20, 36):  # a tone at a band's centre sounds in that band
         tone = np.sin(2 * np.pi * float(frequencies[band]) * np.arange(8000) / 16000).astype(np.float32)
         assert log_mel(tone, 40)[25].argmax() == band
+
+
+def test_each_utterance_of_a_batch_has_the_features_that_it_has_alone():
+    lengths = torch.tensor([8000, 100, 1, 257, 4161])
+    alone = [torch.from_numpy(noise(1, seed)[:length]) for seed, length in enumerate(lengths.tolist())]
+    samples = torch.nn.utils.rnn.pad_sequence(alone, batch_first=True)
+    frames = lengths // 160 + 1
+    batch = log_mels(samples, lengths, 40)
+    normal = cmvns(batch, frames)
+    assert batch.shape == normal.shape == (5, 51, 40)
+    for row, normal_row, one, count in zip(batch, normal, alone, frames.tolist(), strict=True):
+        torch.testing.assert_close(row[:count], log_mel(one, 40), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(normal_row[:count], cmvn(log_mel(one, 40)), atol=1e-3, rtol=1e-3)
+        assert not normal_row[count:].any()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from made_speech import RATE, make_noise, make_speech, rows_of
 
 from pipelines.batches import length_batches
@@ -82,6 +83,7 @@ def test_a_silent_row_takes_nothing_from_the_rows_beside_it(plan):
     live = Live(plan, Skipped())
     (whole,) = live.render([live.scenes(0)])
     audio.write(plan.speech.utterances[2].audio_filepath, np.zeros(7 * RATE, np.float32))
+    live = Live(plan, Skipped())
     (left,) = live.render([live.scenes(0)])
     assert left.samples.numpy() == pytest.approx(whole.samples[[0, 1, 3, 4]].numpy(), abs=1e-6)
     assert left.lengths.tolist() == whole.lengths[[0, 1, 3, 4]].tolist()
@@ -124,3 +126,18 @@ def test_an_error_that_is_no_recordings_fault_is_not_hidden(plan, monkeypatch):
 def test_a_device_that_is_not_there_is_an_error(plan):
     with pytest.raises(SpeechbenchError, match="on 'cpu' or 'cuda', not on 'meta'"):
         Live(plan, Skipped(), "meta")
+
+
+def test_speech_that_stays_decoded_is_the_same(plan, monkeypatch):
+    """In an epoch after the first no speech is decoded again, unless there is no room for it."""
+    roomy, narrow = Live(plan, Skipped()), Live(plan, Skipped(), speech_bytes=0)
+    first = [list(live.render([live.scenes(0)])) for live in (roomy, narrow)]
+    decoded = []
+    decode = audio.decode
+    monkeypatch.setattr(audio, "decode", lambda path, *rest: decoded.append(path) or decode(path, *rest))
+    again = list(roomy.render([roomy.scenes(0)]))
+    assert not decoded
+    list(narrow.render([narrow.scenes(0)]))
+    assert set(decoded) == {utterance.audio_filepath for utterance in plan.speech}
+    for batches in zip(*first, again, strict=True):
+        assert all(torch.equal(batches[0].samples, one.samples) for one in batches[1:])

@@ -13,7 +13,7 @@ from toy_language import SMALL, make_corpus, run, train
 from pipelines import tensors
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.ctc.heads import SnrHead
-from pipelines.ctc.items import Example, Item
+from pipelines.ctc.items import Batch, Item
 from pipelines.ctc.network import Network
 from pipelines.ctc.step import Stepper
 from speechbench import manifest
@@ -132,7 +132,7 @@ def test_the_encoder_has_a_rate_of_its_own():
         low, high = (group["lr"] for group in stepper.optimizer.param_groups)
         rates.append(high)
         assert low == pytest.approx(0.1 * high)
-        stepper.step(1, number, [Example(item, torch.randn(40, 6))], 1.0, 1)
+        stepper.step(1, number, Batch([item], torch.randn(1, 40, 6), torch.tensor([40])), 1.0, 1)
         if number == 4:
             stepper.restore(stepper.state(), 5)
     assert rates[1] == max(rates) == pytest.approx(1e-2)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from pipelines.batches import pad
 from pipelines.ctc.heads import Labels
 from pipelines.ctc.network import steps_of
 from speechbench.errors import AudioError, SpeechbenchError
@@ -38,14 +39,15 @@ def holds(frames: int, tokens: Tensor) -> bool:
     return int(steps_of(torch.tensor(frames))) >= len(tokens) + repeats
 
 
-class Example(NamedTuple):
-    """An utterance and its features, (T, F)."""
+class Batch(NamedTuple):
+    """Utterances side by side, and their features."""
 
-    item: Item
-    features: Tensor
+    items: Sequence[Item]  # B
+    features: Tensor  # (B, T, F), zero behind each utterance; on any device
+    lengths: Tensor  # (B,), frames, on the CPU
 
 
-Batches = Generator[tuple[int, list[Example]], None, None]  # each with the number of its group
+Batches = Generator[tuple[int, Batch], None, None]  # each with the number of its group
 
 
 class Source(Protocol):
@@ -80,7 +82,7 @@ class Stored:
         """Read features when they are needed."""
         for number, places in groups.items():
             chosen = [self.items[place] for place in places]
-            yield number, [Example(item, self.features(item.id)) for item in chosen]
+            yield number, Batch(chosen, *pad([self.features(item.id) for item in chosen]))
 
 
 def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:

@@ -138,16 +138,18 @@ def report_size(network: Network, log: Callable[[dict[str, Any]], None]) -> None
     say(f"the network has {network.parameter_count:,} parameters and {network.output.out_features} tokens, the blank included")
 
 
-@torch.inference_mode()
 def score_all(network: Network, features: Sequence[Tensor]) -> list[Tensor]:
     """Log-probabilities (T / 4, V) of each utterance's features (T, F); the batching changes no result."""
+    starts = range(0, len(features), AT_ONCE)
+    return [scores for at in starts for scores in score_batch(network, *pad(features[at : at + AT_ONCE]))]
+
+
+@torch.inference_mode()
+def score_batch(network: Network, features: Tensor, lengths: Tensor) -> list[Tensor]:
+    """The same of a batch (B, T, F) that is padded with zeros, with lengths (B,)."""
     network.eval()
-    results: list[Tensor] = []
-    for first in range(0, len(features), AT_ONCE):
-        batch, lengths = pad(features[first : first + AT_ONCE])
-        scores, steps = network(batch.to(next(network.parameters()).device), lengths)
-        results += [s[:n] for s, n in zip(scores.cpu(), steps.tolist(), strict=True)]
-    return results
+    scores, steps = network(features.to(next(network.parameters()).device), lengths)
+    return [s[:n] for s, n in zip(scores.cpu(), steps.tolist(), strict=True)]
 
 
 def greedy_tokens(scores: Tensor) -> list[int]:

@@ -10,8 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pipelines.ctc.heads import Labels
-from pipelines.ctc.items import Batches, Example, Item, too_short
-from speechbench.features import frames_of
+from pipelines.ctc.items import Batch, Batches, Item, too_short
 from speechbench.manifest import Skipped
 
 
@@ -90,7 +89,7 @@ class Scenes:
 
     renderer: Renderer
     clean: Mapping[str, Item]  # by the utterance's id
-    front_end: Callable[[Tensor], Tensor]  # (N,) -> (T, F)
+    front_end: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (B, N), lengths (B,) -> (B, T, F), lengths (B,) on the CPU
     skipped: Skipped
     label: Callable[[Scene], Labels] = no_labels  # what a scene says of its own, beside what its utterance says
 
@@ -105,16 +104,19 @@ class Scenes:
         by_id = {item.id: item for item in self.items}
         number_of = {scenes[place].id: number for number, places in groups.items() for place in places}
         for batch in self.renderer.render([scenes[place] for place in places] for places in groups.values()):
-            examples: list[Example] = []
-            for scene, samples, length in zip(batch.scenes, batch.samples, batch.lengths.tolist(), strict=True):
+            features, lengths = self.front_end(batch.samples, batch.lengths)
+            items, kept = list[Item](), list[int]()
+            for place, (scene, frames) in enumerate(zip(batch.scenes, lengths.tolist(), strict=True)):
                 item = by_id[scene.id]
                 item = replace(item, labels={**item.labels, **self.label(scene)})
-                if item.fits(frames_of(length)):  # its audio may be a little shorter than its manifest says
-                    examples.append(Example(item, self.front_end(samples[:length])))
+                if item.fits(frames):  # its audio may be a little shorter than its manifest says
+                    items.append(item)
+                    kept.append(place)
                 else:
-                    self.skipped.add(scene.id, too_short(item, frames_of(length)))
-            if examples:
-                yield number_of[examples[0].item.id], examples
+                    self.skipped.add(scene.id, too_short(item, frames))
+            if items:
+                whole = len(items) == len(lengths)
+                yield number_of[items[0].id], Batch(items, features if whole else features[kept], lengths[kept])
 
     def _usable(self, epoch: int) -> list[Scene]:
         return [scene for scene in self.renderer.scenes(epoch) if scene.clean_id in self.clean]

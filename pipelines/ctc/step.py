@@ -7,8 +7,6 @@ stop needs no generator's state.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -16,17 +14,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipelines import parallel
-from pipelines.batches import pad
-from pipelines.ctc.augment import augment
+from pipelines.ctc.augment import augment, draw
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
 from pipelines.ctc.device import autocast, chosen_device, compiled, moved
 from pipelines.ctc.heads import Head, heads_loss
-from pipelines.ctc.items import Example
+from pipelines.ctc.items import Batch
 from pipelines.ctc.losses import ctc_losses
-from pipelines.ctc.network import Network, Tasks
+from pipelines.ctc.network import Network, Tasks, steps_of
 from pipelines.schedule import one_cycle
 from speechbench.errors import SpeechbenchError, name_some
-from speechbench.seeds import seed_of
+from speechbench.seeds import chances_of, seed_of
 
 UNREAD = 16  # steps whose losses may wait on a GPU: reading them makes the processor wait for it
 
@@ -54,33 +51,34 @@ class Stepper:
         top = [*network.output.parameters(), *network.heads.parameters()]
         encoder = [*network.convolutions.parameters(), *network.layers.parameters()]
         groups = [{"params": parameters} for parameters in (encoder, top)]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        on_gpu = self.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu)
         self.schedule = self._schedule()
         self._told: list[_Told] = []
 
-    def step(self, epoch: int, number: int, examples: Sequence[Example], weight: float, whole: int) -> None:
+    def step(self, epoch: int, number: int, batch: Batch, weight: float, whole: int) -> None:
         """Change the weights once.
 
         Args:
             epoch: From 1.
             number: Of the step within the epoch.
-            examples: This process's part of the batch.
-            weight: How much each of them counts.
+            batch: This process's part of it.
+            weight: How much each of its utterances counts.
             whole: Utterances in the batches of all processes.
         """
-        changed = [self._augmented(epoch, example) for example in examples]
+        features, lengths = self._augmented(epoch, batch)
         torch.manual_seed(seed_of(self.seed, "step", epoch, number, parallel.rank()))
-        features, lengths = pad(changed)
         with autocast(self.device, self.config.precision):
-            scores, steps, told = self.forward(moved(features, self.device), lengths)
-        losses = ctc_losses(scores.float(), steps, [example.item.tokens for example in examples])
+            scores, _, told = self.forward(features, moved(lengths, self.device))
+        steps = steps_of(lengths)
+        losses = ctc_losses(scores.float(), steps, [item.tokens for item in batch.items])
         loss = losses.sum() * (weight / whole)  # the text's alone is reported, to be compared with trainings without heads
-        further = heads_loss(self.heads, told, steps, [example.item.labels for example in examples], weight)
+        further = heads_loss(self.heads, told, steps, [item.labels for item in batch.items], weight)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss + further)
         parallel.add_up(p.grad for p in self.network.parameters() if p.grad is not None)
         length = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
-        self._told.append(_Told(list(examples), losses.detach(), loss.detach(), length))
+        self._told.append(_Told(batch, losses.detach(), loss.detach(), length))
         if self.device.type == "cpu":
             self._told[-1].check()  # before the weights are spoilt
         self.optimizer.step()
@@ -132,19 +130,20 @@ class Stepper:
         rate = self.config.learning_rate
         return one_cycle(self.optimizer, [rate * self.config.encoder_rate, rate], self.steps, self.config.warmup, done)
 
-    def _augmented(self, epoch: int, example: Example) -> Tensor:
-        item, features = example
-        torch.manual_seed(seed_of(self.seed, "augment", epoch, item.id))
-        changed = augment(features, self.augment)
-        if item.fits(len(changed)):
-            return changed
-        return augment(features, replace(self.augment, stretch=0.0))  # a text that fits barely is not squeezed further
+    def _augmented(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The batch changed, on the device, and its lengths (B,) on the CPU."""
+        bands = batch.features.shape[2]
+        changes = []
+        for item, frames in zip(batch.items, batch.lengths.tolist(), strict=True):
+            chance = chances_of(seed_of(self.seed, "augment", epoch, item.id))
+            changes.append(draw(frames, bands, self.augment, chance, item.fits))
+        return augment(moved(batch.features, self.device), batch.lengths, changes)
 
 
 class _Told(NamedTuple):
     """What is to be read of a step, when it does not keep a GPU waiting."""
 
-    examples: list[Example]
+    batch: Batch
     losses: Tensor  # (B,)
     loss: Tensor  # this process's part of the batch's
     gradient_norm: Tensor
@@ -152,8 +151,9 @@ class _Told(NamedTuple):
     def check(self) -> None:
         if math.isfinite(float(self.gradient_norm)) and bool(self.losses.isfinite().all()):
             return
-        ids = [example.item.id for example in self.examples]
-        if unheard := [example.item.id for example in self.examples if not example.features.isfinite().all()]:
+        ids = [item.id for item in self.batch.items]
+        finite = self.batch.features.isfinite().all(2).all(1).tolist()
+        if unheard := [name for name, heard in zip(ids, finite, strict=True) if not heard]:
             raise SpeechbenchError(f"the loss is not finite, for the features of {name_some(unheard)} are not; remove them")
         odd = [name for name, finite in zip(ids, self.losses.isfinite().tolist(), strict=True) if not finite]
         what = f"loss is not finite at {name_some(odd)}" if odd else f"gradient is not finite at {name_some(ids)}"

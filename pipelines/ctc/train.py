@@ -20,8 +20,8 @@ from pipelines.batches import length_batches
 from pipelines.ctc import checkpoint
 from pipelines.ctc.checkpoint import Look, Progress, Row, average
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
-from pipelines.ctc.items import Example, Source
-from pipelines.ctc.network import AT_ONCE, Network, score_all
+from pipelines.ctc.items import Batch, Source
+from pipelines.ctc.network import AT_ONCE, Network, score_batch
 from pipelines.ctc.step import Stepper
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.features import FRAME_SHIFT
@@ -161,11 +161,11 @@ class _Fit:
         seconds = FRAME_SHIFT * sum(self.epochs.lengths[place] for places in groups.values() for place in places)
         stepper.network.train()
         read = ahead(self.epochs.source.read(progress.epoch - 1, groups))
-        for number, examples in track_audio(read, label, seconds, _seconds) if parallel.is_first() else read:
+        for number, batch in track_audio(read, label, seconds, _seconds) if parallel.is_first() else read:
             if parallel.size() > 1 and number != progress.batches:
                 lost = [self.epochs.source.items[place].id for place in groups[progress.batches]]
                 raise SpeechbenchError(f"{name_some(lost)} cannot be used, and another process waits; remove them from train")
-            stepper.step(progress.epoch, number, examples, shares[number][1], len(batches[number]))
+            stepper.step(progress.epoch, number, batch, shares[number][1], len(batches[number]))
             progress.batches, progress.steps = number + 1, progress.steps + 1
             if stepper.must_be_read:
                 progress.losses += stepper.losses()
@@ -201,13 +201,13 @@ class _Fit:
             checkpoint.save(self.kept, self.progress, self.stepper.state(), self.training.mode)
 
 
-def _seconds(batch: tuple[int, list[Example]]) -> float:
-    return FRAME_SHIFT * sum(example.item.frames for example in batch[1])
+def _seconds(read: tuple[int, Batch]) -> float:
+    return FRAME_SHIFT * int(read[1].lengths.sum())
 
 
 def log_priors(network: Network, source: Source) -> Tensor:
     """The logarithm of each token's mean probability over some utterances, (V,)."""
     places = range(0, len(source.items), max(1, len(source.items) // PRIOR_UTTERANCES))
     groups = {number: places[number : number + AT_ONCE] for number in range(0, len(places), AT_ONCE)}
-    scores = [s for _, examples in source.read(0, groups) for s in score_all(network, [e.features for e in examples])]
+    scores = [s for _, batch in source.read(0, groups) for s in score_batch(network, batch.features, batch.lengths)]
     return torch.cat(scores).exp().mean(0).clamp_min(1e-6).log()

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipelines.ctc.network import greedy_tokens
 from pipelines.e2e.pieces import split_word
 from speechbench.audio import Samples
-from speechbench.features import cmvn, log_mel
+from speechbench.features import cmvn, cmvns, frames_of, log_mel, log_mels
 from speechbench.lexicon import Lexicon
 
 SPACE = " "
@@ -20,6 +20,16 @@ SPACE = " "
 def front_end(bands: int) -> Callable[[Samples | Tensor], Tensor]:
     """The features: log-mel with CMVN over the utterance."""
     return lambda samples: cmvn(log_mel(samples, bands))
+
+
+def batch_front_end(bands: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The features of a batch, (B, N) and lengths (B,) in samples -> (B, T, F) and lengths (B,) in frames, on the CPU."""
+
+    def features(samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        frames = torch.tensor([frames_of(length) for length in lengths.tolist()])
+        return cmvns(log_mels(samples, lengths, bands), frames), frames
+
+    return features
 
 
 @dataclass(frozen=True)

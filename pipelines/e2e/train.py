@@ -23,7 +23,7 @@ from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.labels import Labeller
 from pipelines.e2e.pieces import learn_pieces, spell
 from pipelines.e2e.recognizer import NETWORK, topology_of
-from pipelines.e2e.tokens import Tokens, front_end, greedy
+from pipelines.e2e.tokens import Tokens, batch_front_end, greedy
 from pipelines.e2e.transfer import HEADS, UNITS, Start
 from pipelines.packages import missing_packages
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
@@ -125,7 +125,7 @@ def _source(
         return Stored(_labelled(fitting(stored.items, manifest.name, skipped), manifest, labeller), stored.features)
     clean = _labelled(fitting(features.clean_items(manifest, tokens), manifest.name, skipped), manifest, labeller)
     label = labeller.of_scene if labeller else no_labels
-    return Scenes(renderer, {item.id: item for item in clean}, front_end(bands), skipped, label)
+    return Scenes(renderer, {item.id: item for item in clean}, batch_front_end(bands), skipped, label)
 
 
 def _labelled(items: Sequence[Item], manifest: Manifest, labeller: Labeller | None) -> Sequence[Item]:

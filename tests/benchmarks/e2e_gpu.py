@@ -1,22 +1,21 @@
-"""How well end-to-end training uses a GPU: audio per second, share of the peak, how busy the GPU is, and mixing on it.
+"""How well end-to-end training uses a GPU: audio per second, share of the peak, how busy the GPU is, with mixing beside it.
 
-Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--peak 989] [--device cpu]
+Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--peak 989] [--compile off] [--device cpu]
 
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
 are rendered meanwhile; speech and noise are made here (`live.py`). A step's arithmetic is taken as 6 x parameters x frames
 that the encoder works on: two operations per weight and frame forward, four backward. The busy share is the time of all
-kernels, as torch's profiler tells it, over the time by the clock. The first steps, in which torch compiles, are not counted.
-On the CPU, which only shows that the script works, a small network is taken, and neither share is told.
+kernels, as torch's profiler tells it, over the time by the clock. The first epoch, in which torch compiles and recordings are
+decoded for the first time, is not counted. On the CPU, which only shows that the script works, a small network is taken, and
+neither share is told.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +28,12 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
-from pipelines.ctc.items import Example, Item, Source, Stored
+from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
 from pipelines.ctc.sizes import Kind, Size
 from pipelines.ctc.step import Stepper
-from pipelines.e2e.tokens import front_end
+from pipelines.e2e.tokens import batch_front_end, front_end
 from pipelines.frames import write_frames
 from speechbench import manifest
 from speechbench.features import FRAME_SHIFT, frames_of
@@ -44,7 +43,7 @@ from synth.build import Plan
 from synth.live import Live
 
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "T4": 65.0}  # dense bf16 (T4: fp16) TFLOP/s
-TOKENS = 30
+TOKENS, BANDS = 30, EncoderConfig().bands
 KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
@@ -59,31 +58,32 @@ class Measured:
     steps: int  # of the encoder, padding left out
 
 
-def measure(stepper: Stepper, source: Source, batches: list[list[int]], warm: int) -> Measured:
-    """Train on batches, those of the warm-up not counted."""
+def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measured:
+    """Train for two epochs, of which the second is counted."""
     gpu = stepper.device.type == "cuda"
     watch = profile(activities=[ProfilerActivity.CUDA]) if gpu else nullcontext()
-    read = ahead(source.read(0, dict(enumerate(batches))))
-    train(stepper, itertools.islice(read, warm))
+    train(stepper, source, 0, batches)
     wait(gpu)
     with watch:
         start = time.perf_counter()
-        frames, steps = train(stepper, read)
+        frames, steps = train(stepper, source, 1, batches)
         wait(gpu)
         seconds = time.perf_counter() - start
     busy = sum(event.self_device_time_total for event in watch.key_averages()) / 1e6 if gpu else None
     return Measured(seconds, busy, frames * FRAME_SHIFT, steps)
 
 
-def train(stepper: Stepper, read: Iterable[tuple[int, list[Example]]]) -> tuple[int, int]:
+def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]) -> tuple[int, int]:
     """A step for each batch; returns frames, and the encoder's steps, padding left out."""
     frames = steps = 0
-    for number, examples in read:
-        stepper.step(1, number, examples, 1.0, len(examples))
+    stepper.network.train()
+    for number, batch in ahead(source.read(epoch, dict(enumerate(batches)))):
+        stepper.step(epoch + 1, number, batch, 1.0, len(batch.items))
         if stepper.must_be_read:
             stepper.losses()
-        frames += sum(example.item.frames for example in examples)
-        steps += int(steps_of(torch.tensor([example.item.frames for example in examples])).sum())
+        frames += int(batch.lengths.sum())
+        steps += int(steps_of(batch.lengths).sum())
+    stepper.losses()
     return frames, steps
 
 
@@ -101,14 +101,16 @@ def items_of(speech: Manifest) -> list[Item]:
     ]
 
 
-def sources(folder: Path, speech: Manifest, noise: Path, device: str, bands: int) -> Iterator[tuple[str, Source]]:
+def sources(folder: Path, speech: Manifest, noise: Path, device: str) -> dict[str, Source]:
     """Features in a file, and scenes."""
     items, skipped = items_of(speech), Skipped()
-    frames = write_frames(folder / "frames.f32", (front_end(bands)(u.samples()) for u in speech))
+    frames = write_frames(folder / "frames.f32", map(front_end(BANDS), (u.samples() for u in speech)))
     places = {item.id: place for place, item in enumerate(items)}
-    yield "features in a file", Stored(items, lambda key: frames[places[key]])
-    live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device, reader_count=8)
-    yield "scenes on the fly", Scenes(live, {item.id: item for item in items}, front_end(bands), skipped)
+    live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device)
+    return {
+        "features in a file": Stored(items, lambda key: frames[places[key]]),
+        "scenes on the fly": Scenes(live, {item.id: item for item in items}, batch_front_end(BANDS), skipped),
+    }
 
 
 def main() -> None:
@@ -117,32 +119,43 @@ def main() -> None:
     parser.add_argument("--peak", type=float, help="TFLOP/s in bf16 of the GPU; known for " + ", ".join(PEAKS))
     parser.add_argument("--utterances", type=int, default=3000)
     parser.add_argument("--batch-seconds", type=float, default=960.0)
+    parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"))
+    parser.add_argument("--network", action="append", choices=ENCODERS, help="only this one; may be repeated")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"torch {torch.__version__} sees no GPU on this machine: nothing was measured")
-    name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    gpu = options.device == "cuda"
+    name = torch.cuda.get_device_name() if gpu else "CPU"
     peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
-    config = replace(TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds)
-    print(f"{name}, torch {torch.__version__}, batches of {config.batch_seconds:g} s")
+    config = replace(
+        TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, compile=options.compile, epochs=2
+    )
+    print(f"{name}, torch {torch.__version__}, batches of {config.batch_seconds:g} s, compile {config.compile}")
     with tempfile.TemporaryDirectory() as path:
         folder, rng = Path(path), np.random.default_rng(0)
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
         noise = make(folder, "noise", rng.uniform(30, 300, 12))
-        for size, encoder in (ENCODERS if options.device == "cuda" else SMALL).items():
-            for kind, source in sources(folder, speech, noise, options.device, encoder.bands):
+        kinds = sources(folder, speech, noise, options.device)
+        for size in options.network or (ENCODERS if gpu else SMALL):
+            for kind, source in kinds.items():
                 lengths = [item.frames for item in source.items]
                 batches = length_batches(lengths, round(config.batch_seconds / FRAME_SHIFT), np.random.default_rng(0))
-                network = Network(TOKENS, encoder)
-                stepper = Stepper(network, config, AugmentConfig(), 0, len(batches))
-                found = measure(stepper, source, batches, len(batches) // 4)
-                weights = sum(parameter.numel() for parameter in network.parameters())
-                done = 6.0 * weights * found.steps / found.seconds / 1e12
-                share = f", {100 * done / peak:.1f} % of the peak" if peak else ""
+                network = Network(TOKENS, (ENCODERS | SMALL)[size])
+                stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
+                began = time.perf_counter()
+                found = measure(stepper, source, batches)
+                first = time.perf_counter() - began - found.seconds
+                done = 6.0 * network.parameter_count * found.steps / found.seconds / 1e12
+                share = f" ({100 * done / peak:.1f} % of the peak)" if peak else ""
                 share += "" if found.busy is None else f", GPU busy {100 * found.busy / found.seconds:.0f} %"
+                share += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if gpu else ""
                 print(
-                    f"{size} ({weights / 1e6:.1f} M weights), {kind}: {found.audio / found.seconds:,.0f} audio s/s, "
-                    f"{done:.2f} TFLOP/s{share}"
+                    f"{size} ({network.parameter_count / 1e6:.1f} M weights), {kind}: {found.audio / found.seconds:,.0f} "
+                    f"audio s/s, {done:.2f} TFLOP/s{share}; first epoch {first:.1f} s",
+                    flush=True,
                 )
+                if gpu:
+                    torch.cuda.reset_peak_memory_stats()
 
 
 if __name__ == "__main__":

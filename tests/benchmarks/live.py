@@ -3,7 +3,7 @@
 Run: make bench-live, make bench-gpu, or python tests/benchmarks/live.py [--device cuda] [--speech M --noise M]
 
 Without manifests it makes noise-like recordings: 2-15 s of "speech" and 30-300 s of noise, as FLAC at 16 kHz. The first
-epoch is not counted: it computes the cabins and decodes the noise. Figures on the CPU are audio seconds per second of
+epoch is not counted: it computes the cabins and decodes speech and noise. Figures on the CPU are audio seconds per second of
 process time, on one thread, so that other work on the machine does not count; on a GPU they are by the clock, with the
 device waited for. Only ratios in one run count. `mix.render`, one scene after another, is the rival.
 """
@@ -30,7 +30,6 @@ from synth.live import Live
 from synth.scene import Scene
 
 UTTERANCES, NOISES = 300, 12
-BATCH_SECONDS = 320.0
 ROUNDS = 2
 
 
@@ -47,18 +46,18 @@ def make(folder: Path, name: str, lengths: Iterable[float]) -> Path:
     return folder / f"{name}.jsonl"
 
 
-def groups(scenes: list[Scene]) -> Iterator[list[Scene]]:
+def groups(scenes: list[Scene], seconds: float) -> Iterator[list[Scene]]:
     """Batches of like length, as a trainer makes them."""
     lengths = [round(one.clean_duration * 100) for one in scenes]
-    for indices in length_batches(lengths, round(BATCH_SECONDS * 100), np.random.default_rng(0)):
+    for indices in length_batches(lengths, round(seconds * 100), np.random.default_rng(0)):
         yield [scenes[index] for index in indices]
 
 
-def measure(live: Live, clock: Callable[[], float]) -> dict[str, float]:
+def measure(live: Live, clock: Callable[[], float], batch_seconds: float) -> dict[str, float]:
     """Seconds for an epoch: each part alone, then all together."""
     scenes = live.scenes(1)
     spent = dict.fromkeys(("read", "pad and move", "arithmetic"), 0.0)
-    for group in groups(scenes):
+    for group in groups(scenes, batch_seconds):
         start = clock()
         heard = [live.read(one) for one in group]
         spent["read"] += (read := clock()) - start
@@ -67,7 +66,7 @@ def measure(live: Live, clock: Callable[[], float]) -> dict[str, float]:
         batch.mix(sounds)
         spent["arithmetic"] += clock() - moved
     start = clock()
-    for _ in live.render(groups(scenes)):
+    for _ in live.render(groups(scenes, batch_seconds)):
         pass
     spent["all, live"] = clock() - start
     start = clock()
@@ -80,6 +79,8 @@ def measure(live: Live, clock: Callable[[], float]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--batch-seconds", type=float, default=320.0)
+    parser.add_argument("--utterances", type=int, default=UTTERANCES)
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--noise", type=Path)
     options = parser.parse_args()
@@ -89,16 +90,18 @@ def main() -> None:
     clock = time.process_time if options.device == "cpu" else waited
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
-        speech = options.speech or make(Path(folder), "speech", rng.uniform(2, 15, UTTERANCES))
+        speech = options.speech or make(Path(folder), "speech", rng.uniform(2, 15, options.utterances))
         noise = options.noise or make(Path(folder), "noise", rng.uniform(30, 300, NOISES))
         for name in ("plain", "car"):
             plan = Plan(manifest.read(speech), [noise], recipe.load(name))
             live = Live(plan, Skipped(), options.device)
-            measure(live, clock)
-            rounds = [measure(live, clock) for _ in range(ROUNDS)]
+            measure(live, clock, options.batch_seconds)
+            rounds = [measure(live, clock, options.batch_seconds) for _ in range(ROUNDS)]
             best = {part: min(spent[part] for spent in rounds) for part in rounds[0]}
             seconds, whole = plan.speech.seconds, best["one by one, mix.render"]
-            print(f"recipe {name} on {options.device}: {seconds / 3600:.2f} h of speech in batches of {BATCH_SECONDS:g} s")
+            print(
+                f"recipe {name} on {options.device}: {seconds / 3600:.2f} h of speech in batches of {options.batch_seconds:g} s"
+            )
             for part, spent in best.items():
                 print(f"  {part:24} {seconds / spent:10,.0f} audio s/s   ratio {whole / spent:6.2f}")
 
