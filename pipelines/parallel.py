@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
 T = TypeVar("T")
@@ -90,9 +90,31 @@ def share(batch: Sequence[int]) -> tuple[list[int], float]:
     return [batch[place]], 1.0 / len(range(place, count, len(batch)))
 
 
-def total(values: Tensor) -> Tensor:
+def _total(values: Tensor) -> Tensor:
     """The sum over all processes, through which gradients flow."""
-    if size() == 1:
-        return values
-    added: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-    return added
+    total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    return total
+
+
+class SyncedBatchNorm(nn.BatchNorm1d):
+    """Batch norm over the frames of all processes, (n, F) each; torch's own, which needs GPUs, takes means of means.
+
+    Source: Ioffe and Szegedy 2015.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise; with one process as torch does."""
+        if not self.training or size() == 1:
+            return super().forward(values)
+        wide = values.float()
+        count = _total(wide.new_tensor(float(len(values))))
+        mean = _total(wide.sum(0)) / count
+        variance = _total((wide - mean).square().sum(0)) / count
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.num_batches_tracked is not None and self.momentum is not None
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1).clamp_min(1), self.momentum)
+        scaled: Tensor = (wide - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+        return scaled.to(values.dtype)

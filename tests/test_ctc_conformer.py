@@ -3,6 +3,7 @@ from torch import nn
 
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.conformer import Attention, rotated
+from pipelines.ctc.norms import speech_of
 from pipelines.ctc.sizes import HEAD
 
 
@@ -31,7 +32,9 @@ def test_attention_is_torchs_where_nothing_tells_places(monkeypatch):
         theirs.in_proj_weight.copy_(ours.inward.weight)
         theirs.in_proj_bias.copy_(ours.inward.bias)
         theirs.out_proj.load_state_dict(ours.outward.state_dict())
-    values, mask = torch.randn(2, 9, 64), torch.arange(9) < torch.tensor([[9], [5]])
+    values = torch.randn(2, 9, 64)
+    speech = speech_of(torch.tensor([9, 5]), values)
+    mask = speech.mask
     clean = values.masked_fill(~mask.unsqueeze(2), 0.0)  # as the norm leaves it
     expected, _ = theirs(clean, clean, clean, key_padding_mask=~mask)
-    torch.testing.assert_close(ours(values, mask)[mask], expected[mask], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours(values, speech)[mask], expected[mask], atol=1e-5, rtol=1e-4)

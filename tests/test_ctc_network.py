@@ -7,7 +7,7 @@ from torch import nn
 
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.network import Network, steps_of
-from pipelines.ctc.norms import norm_of
+from pipelines.ctc.norms import norm_of, speech_of
 from pipelines.ctc.sizes import SIZES
 from speechbench.config import load
 from speechbench.errors import SpeechbenchError
@@ -89,11 +89,16 @@ def test_padding_changes_nothing_in_training(config):
 
 
 def test_batch_norm_is_over_the_frames_that_are_no_padding():
-    values, mask = torch.randn(3, 10, 4) * 3 + 1, torch.arange(10) < torch.tensor([[10], [4], [7]])
-    norm, plain = norm_of("batch", 4), nn.BatchNorm1d(4)
-    result = norm(values.masked_fill(~mask.unsqueeze(2), 1e6), mask)
-    kept = values[mask]
-    torch.testing.assert_close(result[mask], plain(kept))
+    values, norm, plain = torch.randn(3, 10, 4) * 3 + 1, norm_of("batch", 4), nn.BatchNorm1d(4)
+    speech = speech_of(torch.tensor([10, 4, 7]), values)
+    mask = speech.mask
+    padded, kept = values.masked_fill(~mask.unsqueeze(2), 1e6).requires_grad_(), values[mask].requires_grad_()
+    result, wanted = norm(padded, speech), plain(kept)
+    torch.testing.assert_close(result[mask], wanted)
+    for one in (result[mask], wanted):
+        (one**3).sum().backward()
+    torch.testing.assert_close(padded.grad[mask], kept.grad)
+    assert padded.grad[~mask].abs().max() == 0
     assert result[~mask].abs().max() == 0
     torch.testing.assert_close(norm.running_mean, 0.1 * kept.mean(0))
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * kept.var(0))

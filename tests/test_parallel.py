@@ -12,7 +12,6 @@ from made_speech import make_noise
 from toy_language import SMALL, make_corpus
 
 from pipelines import parallel, tensors
-from pipelines.ctc.norms import MaskedBatchNorm
 from speechbench.errors import SpeechbenchError
 
 ROOT = Path(__file__).parents[1]
@@ -85,9 +84,8 @@ def test_each_utterance_counts_once_over_all_processes(monkeypatch, length, size
 def norm_of_one_part(rank, size, port, out):
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     values = batch()[rank::size].clone().requires_grad_()
-    mask = torch.ones(1, len(values), dtype=torch.bool)
-    norm = MaskedBatchNorm(4)
-    result = norm(values.unsqueeze(0), mask)[0]
+    norm = parallel.SyncedBatchNorm(4)
+    result = norm(values)
     (result**3).sum().backward()
     parallel.add_up([norm.weight.grad, norm.bias.grad])
     found = {"values": values.grad, "weight": norm.weight.grad, "bias": norm.bias.grad, "result": result.detach()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
-from pipelines.ctc.norms import norm_of
+from pipelines.ctc.norms import Speech, norm_of
 from pipelines.ctc.sizes import HEAD
 
 KERNEL = 15  # frames that the convolution sees, 0.6 s
@@ -42,9 +42,9 @@ class FeedForward(nn.Module):
         self.narrow = nn.Linear(WIDER * width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a mask (B, T) -> (B, T, D)."""
-        result: Tensor = self.dropout(self.narrow(self.dropout(nn.functional.silu(self.wide(self.norm(values, mask))))))
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, D) and where it holds speech -> (B, T, D)."""
+        result: Tensor = self.dropout(self.narrow(self.dropout(nn.functional.silu(self.wide(self.norm(values, speech))))))
         return result
 
 
@@ -58,11 +58,11 @@ class Attention(nn.Module):
         self.outward = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a mask (B, T) -> (B, T, D)."""
-        heads = self.inward(self.norm(values, mask)).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, D) and where it holds speech -> (B, T, D)."""
+        heads = self.inward(self.norm(values, speech)).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
         query, key, value = rotated(heads[0]), rotated(heads[1]), heads[2]
-        told = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        told = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=speech.mask[:, None, None, :])
         result: Tensor = self.dropout(self.outward(told.transpose(1, 2).flatten(2)))
         return result
 
@@ -80,11 +80,11 @@ class Convolution(nn.Module):
         self.outward = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a mask (B, T) -> (B, T, D)."""
-        gated = nn.functional.glu(self.gate(self.norm(values, mask)))
-        spread = self.depthwise(gated.masked_fill(~mask.unsqueeze(2), 0.0).transpose(1, 2)).transpose(1, 2)
-        result: Tensor = self.dropout(self.outward(nn.functional.silu(self.inner_norm(spread, mask))))
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, D) and where it holds speech -> (B, T, D)."""
+        gated = nn.functional.glu(self.gate(self.norm(values, speech)))
+        spread = self.depthwise(gated.where(speech.mask.unsqueeze(2), 0.0).transpose(1, 2)).transpose(1, 2)
+        result: Tensor = self.dropout(self.outward(nn.functional.silu(self.inner_norm(spread, speech))))
         return result
 
 
@@ -100,10 +100,10 @@ class ConformerLayer(nn.Module):
         self.second = FeedForward(inputs, config)
         self.norm = norm_of(config.norm, inputs)
 
-    def forward(self, values: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D), lengths (B,) and a mask (B, T) -> (B, T, D)."""
-        values = values + 0.5 * self.first(values, mask)
-        values = values + self.attention(values, mask)
-        values = values + self.convolution(values, mask)
-        result: Tensor = self.norm(values + 0.5 * self.second(values, mask), mask)
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, D) and where it holds speech -> (B, T, D)."""
+        values = values + 0.5 * self.first(values, speech)
+        values = values + self.attention(values, speech)
+        values = values + self.convolution(values, speech)
+        result: Tensor = self.norm(values + 0.5 * self.second(values, speech), speech)
         return result

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,11 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
-def compiled(network: nn.Module, device: torch.device, switch: Switch) -> nn.Module:
-    """The network as training calls it: "auto" compiles on a GPU; the weights are shared."""
+def compile_layers(layers: Iterable[nn.Module], device: torch.device, switch: Switch) -> None:
+    """Compile layers in place, "auto" on a GPU: one after another, so that those of the same kind are compiled once."""
     if switch == "on" or (switch == "auto" and device.type == "cuda"):
-        return cast(nn.Module, torch.compile(network, dynamic=True))
-    return network
+        for layer in layers:
+            layer.compile(dynamic=True)
 
 
 def moved(values: Tensor, device: torch.device) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipelines.batches import pad
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.conformer import ConformerLayer
-from pipelines.ctc.norms import mask_of, norm_of
+from pipelines.ctc.norms import Speech, norm_of, speech_of
 from pipelines.ctc.recurrent import RecurrentLayer
 from pipelines.ctc.sizes import Kind
 from pipelines.tuning import Candidates
@@ -52,12 +52,12 @@ class Convolutions(nn.Module):
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             values = layer(values.transpose(1, 2)).transpose(1, 2)
             lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
-            values = dropout(norm(values, mask_of(lengths, values)).relu())
+            values = dropout(norm(values, speech_of(lengths, values)).relu())
         return values, lengths
 
 
 class Network(nn.Module):
-    """(B, T, F) and lengths (B,) -> log-probabilities (B, T / 4, V) and lengths."""
+    """(B, T, F) and lengths (B,) on the CPU -> log-probabilities (B, T / 4, V) and lengths."""
 
     def __init__(self, tokens: int, config: EncoderConfig) -> None:
         super().__init__()
@@ -78,13 +78,13 @@ class Network(nn.Module):
         values, lengths, _ = self.encode(features, lengths)
         return self.score(values), lengths
 
-    def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the encoder makes of a batch, (B, T / 4, F'), with lengths (B,) and a mask (B, T / 4)."""
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Speech]:
+        """What the encoder makes of a batch, (B, T / 4, F'), with lengths (B,) and where there is speech."""
         values, lengths = self.convolutions(features, lengths)
-        mask = mask_of(lengths, values)
+        speech = speech_of(lengths, values)
         for layer in self.layers:
-            values = layer(values, lengths, mask)
-        return values, lengths, mask
+            values = layer(values, speech)
+        return values, lengths, speech
 
     def score(self, values: Tensor) -> Tensor:
         """The log-probabilities of the tokens, from what the encoder made."""
@@ -128,8 +128,9 @@ class Tasks(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The log-probabilities of the tokens, the lengths, and what each head tells."""
-        values, lengths, mask = self.network.encode(features, lengths)
-        return self.network.score(values), lengths, {name: head(values, mask) for name, head in self.network.heads.items()}
+        values, lengths, speech = self.network.encode(features, lengths)
+        told = {name: head(values, speech.mask) for name, head in self.network.heads.items()}
+        return self.network.score(values), lengths, told
 
 
 def report_size(network: Network, log: Callable[[dict[str, Any]], None]) -> None:

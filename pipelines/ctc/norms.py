@@ -1,71 +1,103 @@
 """Normalisation of a padded batch: what is padding changes nothing, and comes out as 0.
 
-B utterances, T frames, F features. A mask (B, T) is true where there is speech. A layer whose norm is batch norm needs no
-bias before it: the mean is taken away and beta is the bias.
+B utterances, T frames, F features. A layer whose norm is batch norm needs no bias before it: the mean is taken away and beta
+is the bias.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from pipelines import parallel
 from pipelines.ctc.config import Norm
+from pipelines.ctc.device import moved
+from pipelines.parallel import SyncedBatchNorm
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over the frames that are not padding, of all processes, with running averages at test time.
+class Speech(NamedTuple):
+    """Where a padded batch (B, T, F) holds speech."""
 
-    Its frames are not gathered first: how many there are would have to come from the GPU, which the processor then waits for.
+    lengths: Tensor  # (B,), frames
+    mask: Tensor  # (B, T), true where there is speech
+    places: Tensor  # (n,), of its frames among all B T
 
-    Source: Ioffe and Szegedy 2015.
+
+def speech_of(lengths: Tensor, values: Tensor) -> Speech:
+    """Where a batch (B, T, F) holds speech, on its device, by its lengths (B,) on the CPU.
+
+    The places are found on the CPU: it would have to wait for a GPU to tell how many they are.
     """
+    mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+    places = mask.flatten().nonzero().flatten()
+    return Speech(*(moved(one, values.device) for one in (lengths, mask, places)))
 
-    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, F) and a mask (B, T); the mask is not optional, but torch's signature has none."""
-        assert mask is not None and self.running_mean is not None and self.running_var is not None
-        wide, heard = values.float(), mask.unsqueeze(2)
-        mean, variance = self.running_mean, self.running_var
-        if self.training:
-            count = parallel.total(heard.sum().float())
-            mean = parallel.total((wide * heard).sum((0, 1))) / count
-            variance = parallel.total(((wide - mean) * heard).square().sum((0, 1))) / count
-            self._remember(mean.detach(), (variance * count / (count - 1).clamp_min(1)).detach())
-        scaled: Tensor = ((wide - mean) * ((variance + self.eps).rsqrt() * self.weight) + self.bias) * heard
-        return scaled.to(values.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+class _Chosen(torch.autograd.Function):
+    """Rows (n, F) of (N, F), each place at most once, so that nothing is added up on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.count = len(rows)
+        return rows.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return _laid(gradient, places, ctx.count), None
+
+
+class _Laid(torch.autograd.Function):
+    """The inverse: rows (n, F) at their places among N, and zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return _laid(rows, places, count)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+def _laid(rows: Tensor, places: Tensor, count: int) -> Tensor:
+    return rows.new_zeros(count, rows.shape[1]).index_copy_(0, places, rows)
+
+
+class MaskedBatchNorm(SyncedBatchNorm):
+    """Batch norm over the frames that are not padding, with running averages at test time (Ioffe and Szegedy 2015)."""
+
+    def forward(self, values: Tensor, speech: Speech | None = None) -> Tensor:
+        """(B, T, F) and where it holds speech, which is not optional, but torch's signature has none."""
+        assert speech is not None
+        flat = values.flatten(0, 1)
+        normal = super().forward(_Chosen.apply(flat, speech.places))  # type: ignore[no-untyped-call]
+        laid: Tensor = _Laid.apply(normal, speech.places, len(flat))  # type: ignore[no-untyped-call]
+        return laid.view_as(values)
 
 
 class MaskedLayerNorm(nn.LayerNorm):
     """Layer norm: over the features of a frame, the same in training and at test time (Ba et al. 2016)."""
 
-    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, F) and a mask (B, T); the mask is not optional, but torch's signature has none."""
-        assert mask is not None
-        return super().forward(values).masked_fill(~mask.unsqueeze(2), 0.0)
+    def forward(self, values: Tensor, speech: Speech | None = None) -> Tensor:
+        """(B, T, F) and where it holds speech, which is not optional, but torch's signature has none."""
+        assert speech is not None
+        return super().forward(values).where(speech.mask.unsqueeze(2), 0.0)
 
 
 class MaskedIdentity(nn.Module):
     """No norm."""
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, F) and a mask (B, T)."""
-        return values.masked_fill(~mask.unsqueeze(2), 0.0)
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, F) and where it holds speech."""
+        return values.where(speech.mask.unsqueeze(2), 0.0)
 
 
 def norm_of(kind: Norm, width: int) -> nn.Module:
-    """A module for so many features that takes values (B, T, F) and a mask (B, T)."""
+    """A module for so many features that takes values (B, T, F) and where they hold speech."""
     if kind == "batch":
         return MaskedBatchNorm(width)
     return MaskedLayerNorm(width) if kind == "layer" else MaskedIdentity()
-
-
-def mask_of(lengths: Tensor, values: Tensor) -> Tensor:
-    """The mask (B, T) of a batch (B, T, F) and its lengths (B,)."""
-    return torch.arange(values.shape[1], device=values.device) < lengths.to(values.device).unsqueeze(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
-from pipelines.ctc.norms import norm_of
+from pipelines.ctc.norms import Speech, norm_of
 
 
 class Bidirectional(nn.Module):
@@ -25,8 +25,13 @@ class Bidirectional(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, F) and lengths (B,) -> (B, T, 2 units)."""
+        # Mixed precision would mean float16 here, whatever else has, and small gradients would be lost in it.
+        with torch.autocast(values.device.type, enabled=False):
+            return self._run(values.float(), lengths)
+
+    def _run(self, values: Tensor, lengths: Tensor) -> Tensor:
         steps = torch.arange(values.shape[1], device=values.device)
-        last = lengths.to(values.device).unsqueeze(1) - 1
+        last = lengths.unsqueeze(1) - 1
         mirror = torch.where(steps <= last, last - steps, steps).unsqueeze(2)  # (B, T, 1); its own inverse
         reversed_, _ = self.backward_(values.take_along_dim(mirror, dim=1))
         return torch.cat([self.onward(values)[0], reversed_.take_along_dim(mirror, dim=1)], dim=2)
@@ -42,7 +47,7 @@ class RecurrentLayer(nn.Module):
         self.norm = norm_of(config.norm, self.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, F), lengths (B,) and a mask (B, T) -> (B, T, width)."""
-        result: Tensor = self.dropout(self.norm(self.recurrence(values, lengths), mask))
+    def forward(self, values: Tensor, speech: Speech) -> Tensor:
+        """(B, T, F) and where it holds speech -> (B, T, width)."""
+        result: Tensor = self.dropout(self.norm(self.recurrence(values, speech.lengths), speech))
         return result

@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from pipelines import parallel
 from pipelines.ctc.augment import augment, draw
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
-from pipelines.ctc.device import autocast, chosen_device, compiled, moved
+from pipelines.ctc.device import autocast, chosen_device, compile_layers, moved
 from pipelines.ctc.heads import Head, heads_loss
 from pipelines.ctc.items import Batch
 from pipelines.ctc.losses import ctc_losses
-from pipelines.ctc.network import Network, Tasks, steps_of
+from pipelines.ctc.network import Network, Tasks
 from pipelines.schedule import one_cycle
 from speechbench.errors import SpeechbenchError, name_some
 from speechbench.seeds import chances_of, seed_of
@@ -47,7 +47,8 @@ class Stepper:
         self.device = chosen_device(config.device)
         self.network = network.to(self.device)
         self.heads = cast(dict[str, Head], dict(network.heads.items()))
-        self.forward = compiled(Tasks(self.network), self.device, config.compile)
+        self.forward = Tasks(self.network)
+        compile_layers(self.network.layers, self.device, config.compile)
         top = [*network.output.parameters(), *network.heads.parameters()]
         encoder = [*network.convolutions.parameters(), *network.layers.parameters()]
         groups = [{"params": parameters} for parameters in (encoder, top)]
@@ -69,8 +70,7 @@ class Stepper:
         features, lengths = self._augmented(epoch, batch)
         torch.manual_seed(seed_of(self.seed, "step", epoch, number, parallel.rank()))
         with autocast(self.device, self.config.precision):
-            scores, _, told = self.forward(features, moved(lengths, self.device))
-        steps = steps_of(lengths)
+            scores, steps, told = self.forward(features, lengths)
         losses = ctc_losses(scores.float(), steps, [item.tokens for item in batch.items])
         loss = losses.sum() * (weight / whole)  # the text's alone is reported, to be compared with trainings without heads
         further = heads_loss(self.heads, told, steps, [item.labels for item in batch.items], weight)
