@@ -7,7 +7,7 @@ rendered too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -29,6 +29,8 @@ ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
 HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
 NO_CHANGE: tuple[Samples, int] = np.ones(1, dtype=np.float32), 0  # a response
 NOTHING = np.zeros(0, dtype=np.float32)
+
+Map = Callable[[Callable[[int], None], range], Iterable[None]]  # as `map`
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,9 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def render(raw: Sequence[Raw], device: torch.device) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
+def render(raw: Sequence[Raw], device: torch.device, each: Map = map) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
     """The scenes as `mix.render` gives them before it rounds to 16 bits, and the scenes whose speech is silent."""
-    sounds = gather(raw, device)
+    sounds = gather(raw, device, each)
     mixed = mix(sounds)
     sounding = [level >= SILENCE_DBFS for level in mixed.speech_dbfs.tolist()]
     silent = [one.scene for one, sounds_ in zip(raw, sounding, strict=True) if not sounds_]
@@ -196,16 +198,16 @@ def render(raw: Sequence[Raw], device: torch.device) -> tuple[Batch, list[tuple[
     return Batch(samples, lengths, snr_db, scenes), errors
 
 
-def gather(raw: Sequence[Raw], device: torch.device) -> Sounds:
-    """Put what was read side by side and bring it to the device."""
+def gather(raw: Sequence[Raw], device: torch.device, each: Map = map) -> Sounds:
+    """Put what was read side by side and bring it to the device; `each` may copy several rows at once."""
     lengths = [one.speech.size for one in raw]
     responses, delay = None, 0
     if any(one.response for one in raw):
         rows, delay = aligned([one.response or NO_CHANGE for one in raw])
-        responses = _padded(rows, max(map(len, rows)), device)
+        responses = _padded(rows, max(map(len, rows)), device, each)
     return Sounds(
-        speech=_padded([one.speech for one in raw], max(lengths), device),
-        noise=_padded([NOTHING if one.noise is None else one.noise for one in raw], max(lengths), device),
+        speech=_padded([one.speech for one in raw], max(lengths), device, each),
+        noise=_padded([NOTHING if one.noise is None else one.noise for one in raw], max(lengths), device, each),
         lengths=torch.tensor(lengths, device=device),
         responses=responses,
         delay=delay,
@@ -220,11 +222,18 @@ def aligned(responses: Sequence[tuple[Samples, int]]) -> tuple[list[Samples], in
     return [np.pad(response, (latest - delay, 0)) for response, delay in responses], latest
 
 
-def _padded(rows: Sequence[Samples], width: int, device: torch.device) -> Tensor:
+def _padded(rows: Sequence[Samples], width: int, device: torch.device, each: Map) -> Tensor:
     # Only from pinned memory does a copy to a GPU run beside other work.
-    block = torch.zeros(len(rows), width, pin_memory=device.type == "cuda")
-    for line, row in zip(block.numpy(), rows, strict=True):
-        line[: row.size] = row
+    block = torch.empty(len(rows), width, pin_memory=device.type == "cuda")
+    lines = block.numpy()
+
+    def fill(place: int) -> None:
+        size = rows[place].size
+        lines[place, :size] = rows[place]
+        lines[place, size:] = 0.0
+
+    for _ in each(fill, range(len(rows))):
+        pass
     return block.to(device, non_blocking=True)
 
 

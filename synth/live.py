@@ -19,7 +19,7 @@ from speechbench.errors import AudioError
 from speechbench.manifest import Skipped
 from speechbench.seeds import seed_of
 from synth import batch, mix, scene
-from synth.batch import Batch, Raw
+from synth.batch import Batch, Map, Raw
 from synth.build import Plan
 from synth.noise import NoiseBank
 from synth.recordings import Recordings
@@ -105,17 +105,19 @@ class Live:
         A scene whose audio cannot be used is noted in `skipped` and left out; a group of which nothing is left gives no
         batch. At most `READ_AHEAD` groups and the one under way are in memory.
         """
-        pool = ThreadPoolExecutor(self.reader_count)
+        pool, movers = ThreadPoolExecutor(self.reader_count), ThreadPoolExecutor(self.reader_count)
+        each: Map = map if self.device.type == "cpu" else movers.map
         under_way: deque[list[Reading]] = deque()
         try:
             for group in groups:
                 under_way.append([(one, pool.submit(self.read, one)) for one in group])
                 if len(under_way) > READ_AHEAD:
-                    yield from self._mix(under_way.popleft())
+                    yield from self._mix(under_way.popleft(), each)
             while under_way:
-                yield from self._mix(under_way.popleft())
+                yield from self._mix(under_way.popleft(), each)
         finally:
             pool.shutdown(cancel_futures=True)
+            movers.shutdown()
 
     def read(self, one: Scene) -> Raw:
         """What a scene is rendered from.
@@ -133,7 +135,7 @@ class Live:
             raise mix.named(one, error) from error
         return Raw(one, speech, laid.samples, mix.response_of(one))
 
-    def _mix(self, readings: list[Reading]) -> Iterator[Batch]:
+    def _mix(self, readings: list[Reading], each: Map) -> Iterator[Batch]:
         """The batch; none where nothing is left."""
         raw: list[Raw] = []
         for one, future in readings:
@@ -142,7 +144,7 @@ class Live:
             except AudioError as error:
                 self.skipped.add(one.id, error)
         if raw:
-            rendered, silent = batch.render(raw, self.device)
+            rendered, silent = batch.render(raw, self.device, each)
             for one, reason in silent:
                 self.skipped.add(one.id, reason)
             if rendered.scenes:

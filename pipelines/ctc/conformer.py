@@ -32,6 +32,16 @@ def rotated(values: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Attention itself, one kernel already; torch 2.11 compiles its way back with wrong strides where sizes vary.
+
+    Shape:
+        three of (B, heads, T, HEAD), (B, 1, 1, T) -> (B, heads, T, HEAD)
+    """
+    return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
 class FeedForward(nn.Module):
     """Two layers, frame by frame."""
 
@@ -62,7 +72,7 @@ class Attention(nn.Module):
         """(B, T, D) and where it holds speech -> (B, T, D)."""
         heads = self.inward(self.norm(values, speech)).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
         query, key, value = rotated(heads[0]), rotated(heads[1]), heads[2]
-        told = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=speech.mask[:, None, None, :])
+        told = attend(query, key, value, speech.mask[:, None, None, :])
         result: Tensor = self.dropout(self.outward(told.transpose(1, 2).flatten(2)))
         return result
 
@@ -90,6 +100,8 @@ class Convolution(nn.Module):
 
 class ConformerLayer(nn.Module):
     """Half a feed-forward part, attention, convolution, the other half, norm."""
+
+    is_recurrent = False
 
     def __init__(self, inputs: int, config: EncoderConfig) -> None:
         super().__init__()

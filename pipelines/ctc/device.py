@@ -33,9 +33,12 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def compile_layers(layers: Iterable[nn.Module], device: torch.device, switch: Switch) -> None:
-    """Compile layers in place, "auto" on a GPU: one after another, so that those of the same kind are compiled once."""
-    if switch == "on" or (switch == "auto" and device.type == "cuda"):
-        for layer in layers:
+    """Compile layers in place, one after another, so that those of the same kind are compiled once.
+
+    "auto" compiles on a GPU what has no recurrence, of which torch compiles nothing.
+    """
+    for layer in layers:
+        if switch == "on" or (switch == "auto" and device.type == "cuda" and not layer.is_recurrent):
             layer.compile(dynamic=True)
 
 

@@ -6,7 +6,7 @@ is the bias.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,39 +34,6 @@ def speech_of(lengths: Tensor, values: Tensor) -> Speech:
     return Speech(*(moved(one, values.device) for one in (lengths, mask, places)))
 
 
-class _Chosen(torch.autograd.Function):
-    """Rows (n, F) of (N, F), each place at most once, so that nothing is added up on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        ctx.count = len(rows)
-        return rows.index_select(0, places)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (places,) = ctx.saved_tensors
-        return _laid(gradient, places, ctx.count), None
-
-
-class _Laid(torch.autograd.Function):
-    """The inverse: rows (n, F) at their places among N, and zeros."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor, count: int) -> Tensor:
-        ctx.save_for_backward(places)
-        return _laid(rows, places, count)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (places,) = ctx.saved_tensors
-        return gradient.index_select(0, places), None, None
-
-
-def _laid(rows: Tensor, places: Tensor, count: int) -> Tensor:
-    return rows.new_zeros(count, rows.shape[1]).index_copy_(0, places, rows)
-
-
 class MaskedBatchNorm(SyncedBatchNorm):
     """Batch norm over the frames that are not padding, with running averages at test time (Ioffe and Szegedy 2015)."""
 
@@ -74,8 +41,8 @@ class MaskedBatchNorm(SyncedBatchNorm):
         """(B, T, F) and where it holds speech, which is not optional, but torch's signature has none."""
         assert speech is not None
         flat = values.flatten(0, 1)
-        normal = super().forward(_Chosen.apply(flat, speech.places))  # type: ignore[no-untyped-call]
-        laid: Tensor = _Laid.apply(normal, speech.places, len(flat))  # type: ignore[no-untyped-call]
+        normal = super().forward(flat.index_select(0, speech.places))
+        laid: Tensor = normal.new_zeros(flat.shape).index_copy(0, speech.places, normal)
         return laid.view_as(values)
 
 

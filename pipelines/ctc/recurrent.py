@@ -40,6 +40,8 @@ class Bidirectional(nn.Module):
 class RecurrentLayer(nn.Module):
     """Recurrence, norm, dropout."""
 
+    is_recurrent = True
+
     def __init__(self, inputs: int, config: EncoderConfig) -> None:
         super().__init__()
         self.recurrence = Bidirectional(inputs, config.shape.recurrent)

@@ -1,6 +1,6 @@
 """How well end-to-end training uses a GPU: audio per second, share of the peak, how busy the GPU is, with mixing beside it.
 
-Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--peak 989] [--compile off] [--device cpu]
+Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--network '10M conformer'] [--compile off] [--device cpu]
 
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
 are rendered meanwhile; speech and noise are made here (`live.py`). A step's arithmetic is taken as 6 x parameters x frames
@@ -16,6 +16,7 @@ import argparse
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,7 +105,8 @@ def items_of(speech: Manifest) -> list[Item]:
 def sources(folder: Path, speech: Manifest, noise: Path, device: str) -> dict[str, Source]:
     """Features in a file, and scenes."""
     items, skipped = items_of(speech), Skipped()
-    frames = write_frames(folder / "frames.f32", map(front_end(BANDS), (u.samples() for u in speech)))
+    with ThreadPoolExecutor() as pool:
+        frames = write_frames(folder / "frames.f32", pool.map(lambda u: front_end(BANDS)(u.samples()), speech))
     places = {item.id: place for place, item in enumerate(items)}
     live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device)
     return {
@@ -117,9 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
     parser.add_argument("--peak", type=float, help="TFLOP/s in bf16 of the GPU; known for " + ", ".join(PEAKS))
-    parser.add_argument("--utterances", type=int, default=3000)
-    parser.add_argument("--batch-seconds", type=float, default=960.0)
-    parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"))
+    parser.add_argument("--utterances", type=int, default=2700)
+    parser.add_argument("--batch-seconds", type=float, default=1920.0)
+    parser.add_argument("--compile", action="append", choices=("on", "off"), help="may be repeated; both, if not given")
     parser.add_argument("--network", action="append", choices=ENCODERS, help="only this one; may be repeated")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -127,35 +129,39 @@ def main() -> None:
     gpu = options.device == "cuda"
     name = torch.cuda.get_device_name() if gpu else "CPU"
     peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
-    config = replace(
-        TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, compile=options.compile, epochs=2
-    )
-    print(f"{name}, torch {torch.__version__}, batches of {config.batch_seconds:g} s, compile {config.compile}")
+    config = replace(TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, epochs=2)
+    print(f"{name}, torch {torch.__version__}, batches of {config.batch_seconds:g} s")
     with tempfile.TemporaryDirectory() as path:
         folder, rng = Path(path), np.random.default_rng(0)
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
         noise = make(folder, "noise", rng.uniform(30, 300, 12))
         kinds = sources(folder, speech, noise, options.device)
-        for size in options.network or (ENCODERS if gpu else SMALL):
-            for kind, source in kinds.items():
-                lengths = [item.frames for item in source.items]
-                batches = length_batches(lengths, round(config.batch_seconds / FRAME_SHIFT), np.random.default_rng(0))
-                network = Network(TOKENS, (ENCODERS | SMALL)[size])
-                stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
-                began = time.perf_counter()
-                found = measure(stepper, source, batches)
-                first = time.perf_counter() - began - found.seconds
-                done = 6.0 * network.parameter_count * found.steps / found.seconds / 1e12
-                share = f" ({100 * done / peak:.1f} % of the peak)" if peak else ""
-                share += "" if found.busy is None else f", GPU busy {100 * found.busy / found.seconds:.0f} %"
-                share += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if gpu else ""
-                print(
-                    f"{size} ({network.parameter_count / 1e6:.1f} M weights), {kind}: {found.audio / found.seconds:,.0f} "
-                    f"audio s/s, {done:.2f} TFLOP/s{share}; first epoch {first:.1f} s",
-                    flush=True,
-                )
-                if gpu:
-                    torch.cuda.reset_peak_memory_stats()
+        for switch in options.compile or ("off", "on"):
+            for size in options.network or (ENCODERS if gpu else SMALL):
+                for kind, source in kinds.items():
+                    said = f"{size}, {kind}, compile {switch}"
+                    tell(said, Network(TOKENS, (ENCODERS | SMALL)[size]), source, replace(config, compile=switch), peak)
+
+
+def tell(name: str, network: Network, source: Source, config: TrainingConfig, peak: float | None) -> None:
+    """Measure, and print a line."""
+    batches = length_batches(
+        [item.frames for item in source.items], round(config.batch_seconds / FRAME_SHIFT), np.random.default_rng(0)
+    )
+    stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
+    began = time.perf_counter()
+    found = measure(stepper, source, batches)
+    first = time.perf_counter() - began - found.seconds
+    done = 6.0 * network.parameter_count * found.steps / found.seconds / 1e12
+    share = f" ({100 * done / peak:.1f} % of the peak)" if peak else ""
+    if found.busy is not None:
+        share += f", GPU busy {100 * found.busy / found.seconds:.0f} %, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        torch.cuda.reset_peak_memory_stats()
+    print(
+        f"{name}, {network.parameter_count / 1e6:.1f} M weights: {found.audio / found.seconds:,.0f} audio s/s, "
+        f"{found.seconds / len(batches) * 1e3:.0f} ms a step, {done:.2f} TFLOP/s{share}; first epoch {first:.1f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,16 @@ ROUNDS = 2
 
 def make(folder: Path, name: str, lengths: Iterable[float]) -> Path:
     """Write recordings of coloured noise and their manifest."""
-    rows = []
-    for number, seconds in enumerate(lengths):
+
+    def write(number: int, seconds: float) -> Utterance:
         rng = np.random.default_rng([len(name), number])
         samples = np.convolve(rng.normal(0, 0.05, round(seconds * SAMPLING_RATE)), [0.5, 0.3, 0.2], "same")
         path = folder / name / f"{name}{number:03d}.flac"
         audio.write(path, samples.astype(np.float32))
-        rows.append(Utterance(path.stem, path, samples.size / SAMPLING_RATE, extra={"source": path.stem}))
-    Manifest(tuple(rows)).write(folder / f"{name}.jsonl")
+        return Utterance(path.stem, path, samples.size / SAMPLING_RATE, extra={"source": path.stem})
+
+    with ThreadPoolExecutor() as pool:
+        Manifest(tuple(pool.map(write, *zip(*enumerate(lengths), strict=True)))).write(folder / f"{name}.jsonl")
     return folder / f"{name}.jsonl"
 
 
