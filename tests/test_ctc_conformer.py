@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 from pipelines.ctc.config import EncoderConfig
-from pipelines.ctc.conformer import Attention, rotated
+from pipelines.ctc.conformer import Attention, ConformerLayer, rotated
 from pipelines.ctc.norms import speech_of
 from pipelines.ctc.sizes import HEAD
 
@@ -38,3 +39,25 @@ def test_attention_is_torchs_where_nothing_tells_places(monkeypatch):
     clean = values.masked_fill(~mask.unsqueeze(2), 0.0)  # as the norm leaves it
     expected, _ = theirs(clean, clean, clean, key_padding_mask=~mask)
     torch.testing.assert_close(ours(values, speech)[mask], expected[mask], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_a_compiled_block_computes_what_it_computes_uncompiled(norm):
+    """All that torch.compile does but for making code, which takes minutes on a CPU; sizes differ between calls."""
+    torch.manual_seed(0)
+    config = EncoderConfig(kind="conformer", size="0.3M", norm=norm, dropout=0.0)
+    plain, compiled = (ConformerLayer(64, config) for _ in range(2))
+    compiled.load_state_dict(plain.state_dict())
+    compiled.compile(dynamic=True, backend="aot_eager")
+    for lengths in (torch.tensor([12, 7, 9]), torch.tensor([20, 3])):
+        given = torch.randn(len(lengths), int(lengths.max()), 64)
+        speech = speech_of(lengths, given)
+        results = []
+        for layer in (plain, compiled):
+            values = given.clone().requires_grad_()
+            result = layer(values, speech)
+            layer.zero_grad()
+            (result**3).sum().backward()
+            results.append((result, values.grad, *(parameter.grad for parameter in layer.parameters())))
+        for one, other in zip(*results, strict=True):
+            torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)

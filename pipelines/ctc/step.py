@@ -52,8 +52,7 @@ class Stepper:
         top = [*network.output.parameters(), *network.heads.parameters()]
         encoder = [*network.convolutions.parameters(), *network.layers.parameters()]
         groups = [{"params": parameters} for parameters in (encoder, top)]
-        on_gpu = self.device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.schedule = self._schedule()
         self._told: list[_Told] = []
 
