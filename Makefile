@@ -45,7 +45,7 @@ bench-rivals: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speechbench needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,ray,lhotse,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,ray,lhotse,tensorboard,dev]'
 	touch $@
 
 clean:

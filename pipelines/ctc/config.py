@@ -79,6 +79,7 @@ class TrainingConfig:
     device: Device = "auto"  # a GPU where there is one
     precision: Precision = "auto"  # bfloat16 on a GPU
     compile: Switch = "auto"  # torch.compile, on a GPU
+    tensorboard: bool = False  # the figures of each epoch for TensorBoard too, in a folder of the run
 
     def __post_init__(self) -> None:
         check_bounds(self, epochs=(1, math.inf), batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1))

@@ -18,6 +18,7 @@ from pipelines import parallel
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
 from pipelines.ctc import checkpoint
+from pipelines.ctc.board import FOLDER, board
 from pipelines.ctc.checkpoint import Look, Progress, Row, average
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
 from pipelines.ctc.items import Batch, Source
@@ -64,7 +65,7 @@ class Training:
             network: Changed; on the CPU again in the end.
             source: Of utterances with tokens that fit into their steps.
             log: Takes a row of metrics after each epoch; after a stop, those of the epochs before too.
-            kept: The checkpoint's file: read if it is there, left for the caller to remove.
+            kept: The checkpoint's file: read if it is there, left for the caller to remove; figures for TensorBoard lie beside.
 
         Raises:
             SpeechbenchError: A loss that is not finite; a checkpoint that is of another training or not whole.
@@ -76,9 +77,15 @@ class Training:
             progress, state = checkpoint.load(kept, self.mode)
             stepper.restore(state, progress.steps)
             say(f"goes on after step {progress.steps} of {stepper.steps}, in epoch {progress.epoch}")
-        for row in progress.rows:
-            log(row)
-        _Fit(self, epochs, stepper, progress, log, kept).run()
+        with board(kept.parent / FOLDER, self.config) as show:
+
+            def tell(row: Row) -> None:
+                log(row)
+                show(row)
+
+            for row in progress.rows:
+                tell(row)
+            _Fit(self, epochs, stepper, progress, tell, kept).run()
         network.cpu()
         self._choose(network, progress, log)
 

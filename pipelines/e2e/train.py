@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipelines import parallel, tensors
+from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.figures import head_figures
 from pipelines.ctc.items import Item, Source, Stored, fitting
@@ -61,9 +62,10 @@ def train(
         renderer: Lays other noise under the utterances in each epoch; without one they are heard as they are.
 
     Raises:
-        SpeechbenchError: No utterance is left; `init` does not fit.
+        SpeechbenchError: No utterance is left; `init` does not fit; TensorBoard is asked for and not installed.
     """
     folder, bands = run.path / FEATURES, config.encoder.bands
+    check_board(config.training)
     if init is not None:
         init.check(config)
     labeller = Labeller.of(config.heads, manifest, dev, renderer) if config.heads.any else None

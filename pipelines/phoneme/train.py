@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.items import Source
 from pipelines.frames import Frames
@@ -71,8 +72,10 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
 
     Raises:
-        SpeechbenchError: A word without pronunciation; no utterance is left.
+        SpeechbenchError: A word without pronunciation; no utterance is left; TensorBoard is asked for and not installed.
     """
+    if config.acoustic == CTC:
+        check_board(config.ctc.training)
     run.forget()  # what a training that was stopped had logged; each stage knows its own
     texts = [utterance.text or "" for utterance in manifest]
     guess = partial(g2p.guess, stress=config.stress) if config.guess_pronunciations and voices.installed() else None
