@@ -1,7 +1,7 @@
 """Pieces of words as tokens: characters that often follow each other become one.
 
 Fewer tokens a text leave fewer to be wrong, but each needs examples, and a wrong word that is one token leaves a language model
-nothing to mend: in an hour of speech characters are the better tokens.
+nothing to mend: dev tells which is better.
 
 Source: Sennrich et al. 2016 (byte pairs). A word is cut into the longest matches from the left, which takes no knowledge
 of how its pieces came about, as in Wu et al. 2016.
