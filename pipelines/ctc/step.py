@@ -18,7 +18,7 @@ from pipelines.ctc.augment import augment, draw
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
 from pipelines.ctc.device import autocast, chosen_device, compile_layers, moved
 from pipelines.ctc.heads import Head, heads_loss
-from pipelines.ctc.items import Batch
+from pipelines.ctc.items import Batch, Batches
 from pipelines.ctc.losses import ctc_losses
 from pipelines.ctc.network import Network, Tasks
 from pipelines.schedule import one_cycle
@@ -62,7 +62,7 @@ class Stepper:
         Args:
             epoch: From 1.
             number: Of the step within the epoch.
-            batch: This process's part of it.
+            batch: This process's part of it, with its features on the device.
             weight: How much each of its utterances counts.
             whole: Utterances in the batches of all processes.
         """
@@ -82,6 +82,11 @@ class Stepper:
             self._told[-1].check()  # before the weights are spoilt
         self.optimizer.step()
         self.schedule.step()
+
+    def brought(self, batches: Batches) -> Batches:
+        """The batches with their features on the device, for whoever reads ahead of the steps."""
+        for number, batch in batches:
+            yield number, batch._replace(features=moved(batch.features, self.device))
 
     @property
     def must_be_read(self) -> bool:
@@ -136,7 +141,7 @@ class Stepper:
         for item, frames in zip(batch.items, batch.lengths.tolist(), strict=True):
             chance = chances_of(seed_of(self.seed, "augment", epoch, item.id))
             changes.append(draw(frames, bands, self.augment, chance, item.fits))
-        return augment(moved(batch.features, self.device), batch.lengths, changes)
+        return augment(batch.features, batch.lengths, changes)
 
 
 class _Told(NamedTuple):

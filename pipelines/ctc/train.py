@@ -167,7 +167,7 @@ class _Fit:
         label = f"epoch {progress.epoch} of {self.training.config.epochs}"
         seconds = FRAME_SHIFT * sum(self.epochs.lengths[place] for places in groups.values() for place in places)
         stepper.network.train()
-        read = ahead(self.epochs.source.read(progress.epoch - 1, groups))
+        read = ahead(stepper.brought(self.epochs.source.read(progress.epoch - 1, groups)))
         for number, batch in track_audio(read, label, seconds, _seconds) if parallel.is_first() else read:
             if parallel.size() > 1 and number != progress.batches:
                 lost = [self.epochs.source.items[place].id for place in groups[progress.batches]]

@@ -78,7 +78,7 @@ def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]
     """A step for each batch; returns frames, and the encoder's steps, padding left out."""
     frames = steps = 0
     stepper.network.train()
-    for number, batch in ahead(source.read(epoch, dict(enumerate(batches)))):
+    for number, batch in ahead(stepper.brought(source.read(epoch, dict(enumerate(batches))))):
         stepper.step(epoch + 1, number, batch, 1.0, len(batch.items))
         if stepper.must_be_read:
             stepper.losses()
