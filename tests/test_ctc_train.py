@@ -222,3 +222,9 @@ def test_ten_minutes_and_a_tenth_of_a_second_and_nothing_said(tmp_path):
 def test_greedy_joins_repeats_unless_a_blank_stands_between():
     path = torch.tensor([0, 2, 2, 0, 2, 1, 1, 3, 0, 0])
     assert greedy_tokens(torch.nn.functional.one_hot(path).float()) == [2, 2, 1, 3]
+
+
+@pytest.mark.parametrize(("seconds", "batch"), [(100, 4), (1600, 8), (1e6, 16)])
+def test_a_small_training_set_has_small_batches(seconds, batch):
+    assert TrainingConfig().batch_of(seconds) == batch
+    assert TrainingConfig(batch_seconds=60.0).batch_of(seconds) == 60

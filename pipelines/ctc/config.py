@@ -14,6 +14,9 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Literal["auto", "on", "off"]
 
+STEPS = 200  # of an epoch; with fewer a small training set takes many epochs
+BATCH_SECONDS = 4.0, 16.0  # the least and the most that this may make of a batch
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -66,7 +69,7 @@ class TrainingConfig:
     """The optimiser and its schedule."""
 
     epochs: int = 60
-    batch_seconds: float = 16.0  # of audio in a batch, padding counted
+    batch_seconds: float | None = None  # of audio in a batch, padding counted; else a 200th of the training set, from 4 to 16
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     encoder_rate: float = 1.0  # the encoder's share of it, for an encoder that knows something already
     warmup: float = 0.15  # share of the steps
@@ -82,7 +85,14 @@ class TrainingConfig:
     tensorboard: bool = False  # the figures of each epoch for TensorBoard too, in a folder of the run
 
     def __post_init__(self) -> None:
-        check_bounds(self, epochs=(1, math.inf), batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1))
+        check_bounds(self, epochs=(1, math.inf), learning_rate=(1e-8, 1))
+        if self.batch_seconds is not None:
+            check_bounds(self, batch_seconds=(0.1, math.inf))
         check_bounds(self, encoder_rate=(1e-6, 1), warmup=(0, 0.99), weight_decay=(0, 1), gradient_norm=(1e-6, math.inf))
         check_bounds(self, look_every=(1, math.inf), patience=(0, math.inf), average=(1, 50))
         check_bounds(self, checkpoint_seconds=(0, math.inf))
+
+    def batch_of(self, seconds: float) -> float:
+        """Seconds of audio in a batch, for so many seconds of training speech."""
+        least, most = BATCH_SECONDS
+        return self.batch_seconds or min(max(seconds / STEPS, least), most)

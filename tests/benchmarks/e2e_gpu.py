@@ -130,7 +130,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if gpu else "CPU"
     peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
     config = replace(TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, epochs=2)
-    print(f"{name}, torch {torch.__version__}, batches of {config.batch_seconds:g} s")
+    print(f"{name}, torch {torch.__version__}, batches of {options.batch_seconds:g} s")
     with tempfile.TemporaryDirectory() as path:
         folder, rng = Path(path), np.random.default_rng(0)
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
@@ -145,9 +145,9 @@ def main() -> None:
 
 def tell(name: str, network: Network, source: Source, config: TrainingConfig, peak: float | None) -> None:
     """Measure, and print a line."""
-    batches = length_batches(
-        [item.frames for item in source.items], round(config.batch_seconds / FRAME_SHIFT), np.random.default_rng(0)
-    )
+    lengths = [item.frames for item in source.items]
+    frames = round(config.batch_of(FRAME_SHIFT * sum(lengths)) / FRAME_SHIFT)
+    batches = length_batches(lengths, frames, np.random.default_rng(0))
     stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
     began = time.perf_counter()
     found = measure(stepper, source, batches)
