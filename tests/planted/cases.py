@@ -11,7 +11,7 @@ TEST = {"test": "speech/test.jsonl"}
 IN_CAR = {name: f"car/{name}/manifest.jsonl" for name in ("train", "train-dev", "dev", "test")}
 QUIET_CAR = {name: path.replace("car/", "quiet-car/", 1) for name, path in IN_CAR.items()}
 HELD_OUT = {name: f"held-out/{name}.jsonl" for name in ("train", "train-dev")}  # of the same speakers and cars
-ONE_SOURCE = {name: f"one-source/{name}/manifest.jsonl" for name in ("train", "train-dev", "dev")}
+ONE_RECORDING = {name: f"one-recording/{name}/manifest.jsonl" for name in ("train", "train-dev", "dev")}
 HUMAN, HUMAN_IN_NOISE = "0.005", "0.02:0.05"  # assumed; nobody has listened
 
 
@@ -20,7 +20,7 @@ class Training:
     """A run: its training set and what is set for it; everything is relative to the seed's folder."""
 
     train: str = SPEECH["train"]
-    dev: str = SPEECH["dev"]  # on which the decoding weights are chosen
+    dev: str = SPEECH["dev"]  # on a third of which the decoding weights are chosen
     text: str = "text.txt"  # of the language model
     settings: tuple[str, ...] = ("acoustic=triphone",)
 
@@ -35,13 +35,13 @@ class Case:
     sets: Mapping[str, str] = field(default_factory=lambda: SPEECH)
     ladder: bool = False
     human: str = HUMAN
-    most: str = "60"  # utterances for ladder and stages
+    most: str = "40"  # utterances for ladder and stages
 
 
 TRIPHONE = "acoustic=triphone"
 TRAININGS = {
     "clean": Training(),
-    "one-source": Training(ONE_SOURCE["train"], ONE_SOURCE["train-dev"]),
+    "one-recording": Training(ONE_RECORDING["train"], ONE_RECORDING["train-dev"]),
     "tiny": Training(settings=("acoustic=monophone", "gmm.monophone_gaussians=1", "gmm.mfcc=3", "gmm.dimensions=9")),
     "short": Training(settings=("acoustic=monophone", "gmm.iterations=1", "gmm.monophone_minutes=0.5")),
     "two-speakers": Training("two-speakers/train.jsonl", settings=(TRIPHONE, "gmm.gaussians=32", "tree.least_frames=8")),
@@ -79,7 +79,14 @@ FAULTS = (
     Case("too small a model", "avoidable_bias", "tiny"),
     Case("trained on half a minute", "avoidable_bias", "short"),
     Case("trained on two speakers", "variance", "two-speakers", _speech(train="two-speakers/train.jsonl")),
-    Case("trained under one recording of noise", "unseen_source", "one-source", ONE_SOURCE, ladder=True, human=HUMAN_IN_NOISE),
+    Case(
+        "trained under one recording of noise",
+        "unseen_source",
+        "one-recording",
+        ONE_RECORDING,
+        ladder=True,
+        human=HUMAN_IN_NOISE,
+    ),
 )
 CONTROLS = (
     Case("clean", HEALTHY, sets=SPEECH | TEST),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from speechbench import audio, embedded, manifest
@@ -26,7 +25,8 @@ LOWPASS_HZ, HISS_DB = 1000.0, 25.0  # of the bad microphone: what it lets throug
 LEAKS = 20  # times that the leaked language model reads dev's sentences
 HELD_OUT = 3  # utterances of each training speaker
 CONDITION = "city"  # of the one recording of noise, and of the sets that it is diagnosed with
-ONE_SOURCE = ("--snr", "-10:0")
+ONE_RECORDING = ("--snr", "-10:0")
+SPEECH_HZ = 500.0, 4000.0
 # By folder, what synth is told beside the noise.
 ROOMS = {
     "car": ("--snr", "0:10"),
@@ -58,9 +58,9 @@ def mixes(folder: Path, seed: int) -> dict[str, list[str]]:
         for number, split in enumerate(SPLITS if kind in IN_CARS else ("dev",)):
             cars = "train" if split == "train-dev" else split
             found[f"{kind}/{split}"] = _mix(folder, split, f"cars/{cars}.jsonl", f"{kind}/{split}", seed + number, told)
-    for number, (split, noise) in enumerate({"train": "one", "train-dev": "one", "dev": "others"}.items()):
-        out = f"one-source/{split}"
-        found[out] = _mix(folder, split, f"one-source/{noise}.jsonl", out, seed + number, ONE_SOURCE)
+    for number, (split, noise) in enumerate({"train": "noise", "train-dev": "noise", "dev": "others"}.items()):
+        out = f"one-recording/{split}"
+        found[out] = _mix(folder, split, f"one-recording/{noise}.jsonl", out, seed + number, ONE_RECORDING)
     return found
 
 
@@ -78,7 +78,6 @@ def damage(folder: Path, seed: int) -> None:
     _write_texts(folder / "text.txt", texts)
     _write_texts(folder / "starved.txt", texts[:STARVED])
     _write_texts(folder / "leaked.txt", texts + LEAKS * [u.text or "" for u in speech["dev"]])
-    _choose_noise(folder)
     two = sorted({u.speaker or "" for u in speech["train"]})[::20][:2]
     speech["train"].select(lambda u: u.speaker in two).write(folder / "two-speakers/train.jsonl")
     _take_words(folder / "lacks-words", speech, texts, seed)
@@ -95,24 +94,22 @@ def _write_texts(path: Path, texts: list[str]) -> None:
     write_text(path, "".join(f"{text}\n" for text in texts))
 
 
-def _choose_noise(folder: Path) -> None:
-    """One recording of training's cars, the one whose spectrum is farthest from those of dev's cars."""
+def choose_noise(folder: Path) -> None:
+    """One recording of training's cars, the one that masks speech least; dev's cars have others."""
     known, others = (
         manifest.read(folder / f"cars/{split}.jsonl").select(lambda u: u.extra["condition"] == CONDITION)
         for split in ("train", "dev")
     )
-    usual = np.mean([_spectrum(u) for u in others], axis=0)
-    farthest = max(known, key=lambda u: float(np.square(_spectrum(u) - usual).mean())).id
-    known.select(lambda u: u.id == farthest).write(folder / "one-source/one.jsonl")
-    others.write(folder / "one-source/others.jsonl")
+    softest = min(known, key=_masking).id
+    known.select(lambda u: u.id == softest).write(folder / "one-recording/noise.jsonl")
+    others.write(folder / "one-recording/others.jsonl")
 
 
-def _spectrum(noise: manifest.Utterance) -> NDArray[np.float64]:
-    """The share of each third of an octave in the power, in dB."""
+def _masking(noise: manifest.Utterance) -> float:
+    """The share of the power that lies where most of speech is."""
     frequencies, power = signal.welch(noise.samples(), audio.SAMPLING_RATE, nperseg=1024)
-    ends = np.searchsorted(frequencies, 100.0 * 2.0 ** (np.arange(19) / 3))  # up to 6.4 kHz
-    bands = np.add.reduceat(power, ends[:-1])
-    return np.asarray(10 * np.log10(bands / bands.sum()))
+    low, high = np.searchsorted(frequencies, SPEECH_HZ)
+    return float(power[low:high].sum() / power.sum())
 
 
 def hold_out(folder: Path) -> None:
@@ -126,6 +123,12 @@ def hold_out(folder: Path) -> None:
             held.add(utterance.id)
     car.select(lambda u: u.id not in held).write(folder / "held-out/train.jsonl")
     car.select(lambda u: u.id in held).write(folder / "held-out/train-dev.jsonl")
+
+
+def thin(source: Path, target: Path) -> None:
+    """Every third utterance, which are enough to choose decoding weights on."""
+    utterances = manifest.read(source).utterances[::3]
+    Manifest(utterances).write(target)
 
 
 def _take_words(out: Path, speech: dict[str, Manifest], texts: list[str], seed: int) -> None:

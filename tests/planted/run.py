@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import data
@@ -66,18 +67,21 @@ def plant(folder: Path, seed: int, chosen: list[Case]) -> None:
     for name, arguments in data.commands(folder, seed).items():
         steps.command(name, arguments)
     steps.do("damage", lambda: data.damage(folder, seed))
+    steps.do("choose noise", lambda: data.choose_noise(folder))
     for name, arguments in data.mixes(folder, seed).items():
         steps.command(name, arguments)
     steps.do("hold out", lambda: data.hold_out(folder))
     for case in chosen:
-        steps.command(f"train {case.run}", _train(folder, case.run, seed))
+        tuning = folder / "tuning" / f"{case.run}.jsonl"
+        steps.do(f"thin {case.run}", partial(data.thin, folder / TRAININGS[case.run].dev, tuning))
+        steps.command(f"train {case.run}", _train(folder, case.run, tuning, seed))
         steps.command(f"diagnose {case.name}", _diagnose(folder, case, seed))
 
 
-def _train(folder: Path, name: str, seed: int) -> list[str]:
+def _train(folder: Path, name: str, tuning: Path, seed: int) -> list[str]:
     training = TRAININGS[name]
     settings = [*training.settings, f"language_model.text={folder / training.text}"]
-    sets = ["--train", str(folder / training.train), "--dev", str(folder / training.dev)]
+    sets = ["--train", str(folder / training.train), "--dev", str(tuning)]
     told = [part for setting in settings for part in ("--set", setting)]
     return ["train", "--mode", "pipeline", *sets, "--out", str(folder / "runs" / name), "--seed", str(seed), *told]
 
