@@ -86,6 +86,7 @@ FAULTS = (
         ONE_RECORDING,
         ladder=True,
         human=HUMAN_IN_NOISE,
+        most="120",
     ),
 )
 CONTROLS = (

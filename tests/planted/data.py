@@ -25,7 +25,7 @@ LOWPASS_HZ, HISS_DB = 1000.0, 25.0  # of the bad microphone: what it lets throug
 LEAKS = 20  # times that the leaked language model reads dev's sentences
 HELD_OUT = 3  # utterances of each training speaker
 CONDITION = "city"  # of the one recording of noise, and of the sets that it is diagnosed with
-ONE_RECORDING = ("--snr", "-10:0")
+ONE_RECORDING = ("--snr", "-15:-5")
 SPEECH_HZ = 500.0, 4000.0
 # By folder, what synth is told beside the noise.
 ROOMS = {
