@@ -161,6 +161,14 @@ def test_few_speakers_leave_the_gap_unknown():
     assert VARIANCE not in report.verdict
 
 
+def test_a_training_set_of_few_speakers_is_known_all_the_same():
+    """Who trains on two speakers and hears nobody else has variance, whatever a third would do to the training error."""
+    sets = {"train": plant("train", 0.02, speakers=2), "train_dev": plant("train_dev", 0.5, speakers=20)}
+    report = diagnose(sets, Human.parse("0.05"))
+    assert report.verdict == [VARIANCE]
+    assert "speaks for 2 speakers only" in " ".join(report.errors["train"]["notes"])
+
+
 def test_a_rate_above_1_needs_counts():
     assert diagnose_given(parse_errors("human=0.1,train=130/100")).errors["train"]["rate"] == 1.3
 

@@ -53,10 +53,12 @@ def test_the_table_is_written_between_its_marks(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     sick, well = report(train=0.2, train_dev=0.2, dev=0.2), report(train=0.03, train_dev=0.03, dev=0.03)
-    write_table([(Case("small", "avoidable_bias"), [sick, well]), (Case("well", HEALTHY), [well, sick])], 60.0, page)
+    write_table([(Case("small", "avoidable_bias"), [sick, well]), (Case("well", HEALTHY), [well, sick])], [2, 3], 60.0, page)
     text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n| planted") and text.endswith(f"{END}\nafter\n") and "old" not in text
-    assert "2 faults: 1 named first, 0 second, 1 later or not. 2 healthy controls: 1 false alarms." in text
+    assert "| small | `avoidable_bias` | 1 / 2 | avoidable_bias 1, nothing 1 | 21.7 3.2 |" in text
+    assert "Faults: 1 of 2 (50 %, 95 % interval 1 to 99 %) named first; 0 second, 1 later or not at all." in text
+    assert "controls: 1 of 2 (50 %, 95 % interval 1 to 99 %) false alarms." in text and "Seeds 2, 3; 1 minutes" in text
     assert capsys.readouterr().out.strip() in text
 
 
@@ -65,4 +67,4 @@ def test_one_fault_and_one_control_from_end_to_end(tmp_path):
     chosen = ["--case", "never heard a room", "--case", "clean"]
     command = [sys.executable, str(PLANTED / "run.py"), "--out", str(tmp_path), "--seeds", "1", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
-    assert "1 faults: 1 named first" in done.stdout and "1 healthy controls: 0 false alarms" in done.stdout
+    assert "Faults: 1 of 1" in done.stdout and "controls: 0 of 1" in done.stdout

@@ -84,14 +84,15 @@ def test_a_speaker_is_named_before_the_accent_that_only_he_has():
     assert worst in report.advice[0]["action"]
 
 
-def test_stages_are_advised_on_where_dev_surely_errs_more_than_humans(monkeypatch):
+@pytest.mark.parametrize("section", ["stages", "ladder"])
+def test_what_shares_out_all_errors_is_advised_on_where_dev_surely_errs_more_than_humans(monkeypatch, section):
     row = {"cause": "language_model", "action": "", "reason": "", "command": "", "ceiling": 0.05, "low": 0.03, "high": 0.07}
-    monkeypatch.setattr("speechbench.diagnostics.report.measure_stages", lambda *_, **__: {"advice": [row]})
-    sets = {"dev": plant("dev", 0.1)}
+    monkeypatch.setattr("speechbench.diagnostics.report.measure_" + section, lambda *_, **__: {"advice": [row]})
+    sets, given = {"dev": plant("dev", 0.1)}, {{"stages": "repairs"}.get(section, section): object()}
     for human, named in (("0.01", True), ("0.1", False), ("0.05:0.2", False)):
-        report = diagnose(sets, Human.parse(human), repairs=object())
+        report = diagnose(sets, Human.parse(human), **given)
         assert ("language_model" in [one["cause"] for one in report.advice]) is named
-    assert "language_model" in [one["cause"] for one in diagnose(sets, repairs=object()).advice]
+    assert "language_model" in [one["cause"] for one in diagnose(sets, **given).advice]
 
 
 def test_what_a_repair_shows_goes_before_a_slice_of_the_same_words():

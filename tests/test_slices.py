@@ -79,6 +79,16 @@ def test_many_looks_are_corrected():
     assert holm([]) == []
 
 
+def test_the_same_utterances_under_two_names_are_one_look():
+    once = slice_errors(planted_counts(lambda u: u.speaker == "dev-s03"))
+    scored = planted_counts(lambda u: u.speaker == "dev-s03")
+    for utterance in scored.manifest:
+        utterance.extra["accent"] = utterance.speaker.upper()
+    twice = slice_errors(scored)
+    assert [row["p_value"] for row in twice["speaker"]] == [row["p_value"] for row in once["speaker"]]
+    assert [row["p_value"] for row in twice["accent"]] == [row["p_value"] for row in once["speaker"]]
+
+
 def test_rare_words_and_recording_times_are_slices():
     scored = plant("dev", 0.1)
     counts = dict.fromkeys("abcdefghijklmnopqr", 100) | {"a": 0, "b": 3}

@@ -35,7 +35,7 @@ def more_needed(gap: Gap, sizes: Mapping[str, Size]) -> dict[str, dict[str, Any]
     if gap.separable or gap.value <= 0 or gap.before == "" or gap.low is None:
         return {}
     ends = {name: sizes[name] for name in (gap.before, gap.after) if name in sizes}
-    few = {name: size for name, size in ends.items() if 0 < size.speakers < FEWEST_BLOCKS}
+    few = {name: size for name, size in ends.items() if name != "train" and 0 < size.speakers < FEWEST_BLOCKS}
     if few:
         return {name: _row("speaker", FEWEST_BLOCKS - size.speakers, size.speakers, size) for name, size in few.items()}
     growth = ((gap.value - gap.low) / gap.value) ** 2

@@ -111,8 +111,8 @@ def diagnose(
     steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
     stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
     estimates = {key: spread.estimate for key, spread in spreads.items()}
-    # Stages share out all errors, and so also those that humans would make.
-    sections = {"ladder": steps, "stages": stages if _above(estimates[focus], human) else None}
+    # Ladder and stages share out all errors, and so also those that humans would make.
+    sections = {"ladder": steps, "stages": stages} if _above(estimates[focus], human) else {}
     handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
     measured = human is not None and human.words is not None  # on dev
     table = _tabulate(

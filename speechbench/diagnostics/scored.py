@@ -165,6 +165,7 @@ def measure_spread(name: str, scored: ScoredSet, seed: int) -> Spread:
     """The error rate of a set with its spread over speakers and noise sources.
 
     It is never narrower than if every word erred by itself, which also keeps a set without errors from looking certain.
+    Few speakers leave no doubt of the training set: they are all whom it has, and its error is asked for, not that of others.
     """
     found = cut(scored.manifest.utterances, scored.errors, scored.words, scored.manifest.name)
     drawn = multiplied(found.ways.resample(seed, "bootstrap", name))
@@ -172,7 +173,8 @@ def measure_spread(name: str, scored: ScoredSet, seed: int) -> Spread:
     best = (drawn, floor)[widest((drawn, floor))]
     speakers = len({u.speaker for u in scored.manifest if u.speaker})
     widest_way = found.ways.widest
-    return Spread(replace(best, doubt=found.doubt), widest_way.kind, len(widest_way), found.notes, speakers)
+    doubt = "" if name == "train" and len(scored.manifest) >= FEWEST_BLOCKS else found.doubt
+    return Spread(replace(best, doubt=doubt), widest_way.kind, len(widest_way), found.notes, speakers)
 
 
 def measure_change(name: str, after: ScoredSet, before: ScoredSet, seed: int) -> Estimate:
@@ -193,5 +195,6 @@ def change(name: str, utterances: Sequence[Utterance], difference: Array, words:
     differ = int(np.count_nonzero(difference))
     doubt = found.doubt
     if differ < FEWEST_CHANGED:
-        doubt = f"the systems differ in {differ} utterances of {name}; {FEWEST_CHANGED} are the fewest that decide"
+        counted = f"{differ} utterance{'' if differ == 1 else 's'}"
+        doubt = f"the systems differ in {counted} of {name}; {FEWEST_CHANGED} are the fewest that decide"
     return replace(found.ways.resample(seed, "paired", name), doubt=doubt)

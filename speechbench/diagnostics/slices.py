@@ -121,17 +121,24 @@ def slice_errors(scored: ScoredSet, train_words: Mapping[str, int] | None = None
         By slice, rows of `name`, `utterances`, `words`, `errors`, `rate`, `share` of all errors, and two ceilings in points
         of the set's WER: `ceiling` if the part erred no more than the rest, with its 95 % interval `low` to `high` (None
         where a single utterance stands against the rest), and `ceiling_perfect` if it did not err at all. `p_value` is
-        corrected for all parts of all slices (Holm), and `weak` is whether it is below 5 %.
+        corrected for all parts of all slices (Holm), the same utterances under two names being one part, and `weak` is
+        whether it is below 5 %.
     """
     utterances = scored.manifest.utterances
     cuts = Cuts.of(utterances, scored.errors, scored.words)
-    tables = {
-        name: [_row(part, np.asarray(column) == part, cuts) for part in sorted(set(column))]
-        for name, column in label_utterances(utterances, train_words).items()
-    }
-    rows = [row for table in tables.values() for row in table]
-    for row, p_value in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
-        row |= {"p_value": p_value, "weak": p_value < LEVEL}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    looks: dict[bytes, list[dict[str, Any]]] = {}  # by the utterances looked at: one speaker's accent is no second look
+    for name, column in label_utterances(utterances, train_words).items():
+        tables[name] = []
+        for part in sorted(set(column)):
+            mask = np.asarray(column) == part
+            row = _row(part, mask, cuts)
+            tables[name].append(row)
+            looks.setdefault(mask.tobytes(), []).append(row)
+    corrected = holm([rows[0]["p_value"] for rows in looks.values()])
+    for rows, p_value in zip(looks.values(), corrected, strict=True):
+        for row in rows:
+            row |= {"p_value": p_value, "weak": p_value < LEVEL}
     return {
         name: sorted(table, key=lambda row: (-row["ceiling"], -row["errors"], row["name"])) for name, table in tables.items()
     }

@@ -1,6 +1,6 @@
 """Plant faults with a known cause, ask diagnose, and write the table of cause against verdict.
 
-    python tests/planted/run.py --out build/planted --seeds 2 --write docs/planted.md
+    python tests/planted/run.py --out build/planted --first-seed 2 --seeds 5 --write docs/planted.md
 
 Each step is done once: a second call goes on where the first one stopped. A seed takes about 15 minutes of one core.
 """
@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import data
@@ -21,7 +22,7 @@ from table import write_table
 
 from speechbench.files import read_json, write_json
 
-MOST, TRAIN_MOST = "60", "100"  # utterances for ladder and stages, and of train
+TRAIN_MOST = "100"  # utterances of train
 
 
 class Steps:
@@ -66,17 +67,21 @@ def plant(folder: Path, seed: int, chosen: list[Case]) -> None:
     for name, arguments in data.commands(folder, seed).items():
         steps.command(name, arguments)
     steps.do("damage", lambda: data.damage(folder, seed))
+    steps.do("choose noise", lambda: data.choose_noise(folder))
     for name, arguments in data.mixes(folder, seed).items():
         steps.command(name, arguments)
+    steps.do("hold out", lambda: data.hold_out(folder))
     for case in chosen:
-        steps.command(f"train {case.run}", _train(folder, case.run, seed))
+        tuning = folder / "tuning" / f"{case.run}.jsonl"
+        steps.do(f"thin {case.run}", partial(data.thin, folder / TRAININGS[case.run].dev, tuning))
+        steps.command(f"train {case.run}", _train(folder, case.run, tuning, seed))
         steps.command(f"diagnose {case.name}", _diagnose(folder, case, seed))
 
 
-def _train(folder: Path, name: str, seed: int) -> list[str]:
+def _train(folder: Path, name: str, tuning: Path, seed: int) -> list[str]:
     training = TRAININGS[name]
     settings = [*training.settings, f"language_model.text={folder / training.text}"]
-    sets = ["--train", str(folder / training.train), "--dev", str(folder / training.dev)]
+    sets = ["--train", str(folder / training.train), "--dev", str(tuning)]
     told = [part for setting in settings for part in ("--set", setting)]
     return ["train", "--mode", "pipeline", *sets, "--out", str(folder / "runs" / name), "--seed", str(seed), *told]
 
@@ -87,7 +92,7 @@ def _diagnose(folder: Path, case: Case, seed: int) -> list[str]:
         "--stages",
         *(["--ladder"] if case.ladder else []),
         "--most",
-        MOST,
+        case.most,
         "--train-most",
         TRAIN_MOST,
         "--human",
@@ -113,21 +118,23 @@ def main() -> None:
     """Plant, diagnose, and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0, help="so that seeds on which rules were made are not counted")
     parser.add_argument("--case", action="append", help="only this one; may be repeated")
     parser.add_argument("--again", action="store_true", help="diagnose again, from what is decoded")
     parser.add_argument("--write", type=Path, help="the page whose table is rewritten")
     arguments = parser.parse_args()
     chosen = [case for case in CASES if not arguments.case or case.name in arguments.case]
-    folders = [arguments.out.resolve() / f"seed{seed}" for seed in range(arguments.seeds)]
-    for seed, folder in enumerate(folders):
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    folders = {seed: arguments.out.resolve() / f"seed{seed}" for seed in seeds}
+    for seed, folder in folders.items():
         if arguments.again:
             forget = Steps(folder)
             write_json(forget.path, {name: s for name, s in forget.seconds.items() if not name.startswith("diagnose")})
         plant(folder, seed, chosen)
-    reports = [(case, [read_json(_report(folder, case) / "report.json") for folder in folders]) for case in chosen]
-    seconds = sum(sum(Steps(folder).seconds.values()) for folder in folders)
-    write_table(reports, seconds, arguments.write)
+    reports = [(case, [read_json(_report(folder, case) / "report.json") for folder in folders.values()]) for case in chosen]
+    seconds = sum(sum(Steps(folder).seconds.values()) for folder in folders.values())
+    write_table(reports, seeds, seconds, arguments.write)
 
 
 if __name__ == "__main__":
