@@ -16,8 +16,10 @@ from pipelines.graph import Graph, Topology
 from pipelines.oracles import Oracles
 from pipelines.tuning import search
 from speechbench.cli import diagnosis
+from speechbench.diagnostics.gaps import Human
 from speechbench.diagnostics.places import errors_in, near
 from speechbench.diagnostics.repairs import Repairs, search_failed
+from speechbench.diagnostics.report import diagnose
 from speechbench.diagnostics.scored import ScoredSet
 from speechbench.diagnostics.stages import STAGES, draw_errors, measure_stages
 from speechbench.files import mark, write_json
@@ -145,6 +147,21 @@ def test_wrong_transcripts_are_no_stage_s_fault(tmp_path):
     document = measure_stages(Toy(tmp_path, RICH, noise=1.0).repairs(texts, said), 0)
     assert {row["name"] for row in document["stages"] if row["errors"]} == {"labels"}
     assert document["advice"][0]["cause"] == "labels"
+
+
+def test_wrong_transcripts_are_named_whoever_speaks(tmp_path):
+    """Six of 112 are wrong, all of two of eight speakers: were speakers drawn, a tenth of the draws would have none."""
+    said = RICH * 16
+    wrong = [number for number in range(0, len(said), 8) if number % 16 < 8][:3]
+    wrong += [number + 3 for number in wrong]
+    texts = [said[n - 1] if n in wrong else text for n, text in enumerate(said)]
+    repairs = Toy(tmp_path, RICH, noise=1.0).repairs(texts, said)
+    assert {u.speaker for u in repairs.sample.manifest if u.id in repairs.wrong} == {"s0", "s3"}
+    document = measure_stages(repairs, 0)
+    assert [row["cause"] for row in document["advice"]] == ["labels"]
+    # Dev errs no more than people are said to, for all that its speakers can tell: transcripts are contradicted nonetheless.
+    found = diagnose({"dev": repairs.sample}, human=Human(0.01, 0.01, 0.01), repairs=repairs)
+    assert [one["cause"] for one in found.advice if one["cause"]][:1] == ["labels"]
 
 
 @pytest.mark.parametrize("cause", list(FAULTS))

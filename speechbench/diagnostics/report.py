@@ -23,7 +23,7 @@ from speechbench.diagnostics.ranking import rank
 from speechbench.diagnostics.repairs import Repairs
 from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db, weak_parts
-from speechbench.diagnostics.stages import measure_stages
+from speechbench.diagnostics.stages import LABELS, measure_stages
 from speechbench.diagnostics.verdict import judge
 from speechbench.diagnostics.versus import compare
 from speechbench.errors import SpeechbenchError, unknown_name
@@ -111,9 +111,10 @@ def diagnose(
     steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
     stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
     estimates = {key: spread.estimate for key, spread in spreads.items()}
-    # Ladder and stages share out all errors, and so also those that humans would make.
-    sections = {"ladder": steps, "stages": stages} if _above(estimates[focus], human) else {}
-    handed_in = [Advice(**row, section=name) for name, found in sections.items() if found for row in found["advice"]]
+    # Ladder and stages share out all errors, and so also those that humans would make, but for those of wrong transcripts.
+    sections, above = {"ladder": steps, "stages": stages}, _above(estimates[focus], human)
+    rows = [(name, row) for name, found in sections.items() if found for row in found["advice"]]
+    handed_in = [Advice(**row, section=name) for name, row in rows if above or row["cause"] == LABELS]
     measured = human is not None and human.words is not None  # on dev
     table = _tabulate(
         estimates, human, sizes, _snr_range(scored), [*advise_on_slices(list(_apart(scored, weak, train_words))), *handed_in]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from speechbench.diagnostics.bootstrap import Array
+from speechbench.diagnostics.bootstrap import Array, Blocks, resample
 from speechbench.diagnostics.confusions import confusions
 from speechbench.diagnostics.places import errors_in
 from speechbench.diagnostics.repairs import UNDECIDED, Repairs, blame, search_failed
@@ -35,13 +35,14 @@ class Stage:
 
 
 TRAIN = "speechbench train --mode MODE --train TRAIN.jsonl --dev DEV.jsonl --out RUN2"
+LABELS = "labels"
 STAGES = {
     "search": Stage(
         "the search missed the reference though it has the better score",
         "Search wider; what it would find at most is told by the oracle of the search, which takes long",
         "speechbench decode RUN --data DEV.jsonl --oracle search --out WIDER.jsonl",
     ),
-    "labels": Stage(
+    LABELS: Stage(
         "the transcript is contradicted: something else was heard, which fits the audio as well as what is right elsewhere",
         "Check the transcripts that are contradicted, in dev and test alike",
         "speechbench labels find RUN --data DEV.jsonl --out SUSPECTS.csv",
@@ -134,7 +135,8 @@ def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int)
     for name in (*STAGES, UNDECIDED):
         own = np.array([counts[name] for counts in utterances], dtype=np.float64)
         left = left - own
-        ceiling, cumulative = (_rate(f"{name} {kind}", sample, errors, seed) for kind, errors in (("", own), ("left", left)))
+        rate = _rate_of_transcripts if name == LABELS else _rate
+        ceiling, cumulative = rate(f"{name} ", sample, own, seed), _rate(f"{name} left", sample, left, seed)
         tried = {key: h for key, h in alone.get(name, {}).items() if name == "front_end" or h.oracle is not None}
         if name == UNDECIDED and not own.any():
             return
@@ -157,6 +159,14 @@ def _stage_rows(repairs: Repairs, blamed: Mapping[str, Counter[str]], seed: int)
 def _rate(name: str, sample: ScoredSet, errors: Array, seed: int) -> tuple[float, float | None, float | None]:
     """Errors per word of the sample, with the ends of an interval."""
     estimate = change(name, sample.manifest.utterances, errors, sample.words, seed)
+    low, high = estimate.interval() or (None, None)
+    return estimate.value, None if low is None else max(0.0, low), high
+
+
+def _rate_of_transcripts(name: str, sample: ScoredSet, errors: Array, seed: int) -> tuple[float, float | None, float | None]:
+    """The same, but for drawing utterances: transcripts are wrong one by one, whoever speaks."""
+    blocks = Blocks.of("utterance", [u.id for u in sample.manifest], errors, sample.words)
+    estimate = resample(blocks, generator_of(seed, "transcripts", name))
     low, high = estimate.interval() or (None, None)
     return estimate.value, None if low is None else max(0.0, low), high
 
