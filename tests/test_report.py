@@ -16,6 +16,9 @@ from speechbench import audio
 from speechbench.diagnostics import Human, diagnose, diagnose_given, mismatch_closed, parse_errors
 from speechbench.diagnostics.ladder import Ladder
 from speechbench.diagnostics.repairs import Repairs
+from speechbench.diagnostics.scored import ScoredSet
+from speechbench.manifest import Manifest, Utterance
+from speechbench.recognizer import Hypothesis
 from speechbench.report import render_overview, render_report
 from speechbench.report.spectrograms import HEIGHT, WIDEST, draw_spectrogram
 from speechbench.report.terminal import Table, summarise
@@ -281,3 +284,14 @@ def test_spectrogram_is_small_and_shows_a_tone_where_it_is(seconds):
     if seconds > 0.1:
         brightest = int(np.argmax(picture.mean(axis=1)))
         assert brightest == pytest.approx(HEIGHT * (1 - 1500 / 6000), abs=2)
+
+
+@pytest.mark.parametrize("heard", ["one two three four", "one three", "one two three", ""])
+def test_errors_of_one_kind_alone(tmp_path, heard):
+    """Insertions cost no word of the reference, and deletions are heard as nothing."""
+    rows = tuple(Utterance(f"u{n}", Path("absent.flac"), 1.0, text="one two three", speaker=f"s{n % 6}") for n in range(12))
+    told = {u.id: Hypothesis(u.id, heard if n == 3 else u.text) for n, u in enumerate(rows)}
+    document = diagnose({"dev": ScoredSet(Manifest(rows), told)}, Human.parse("0.01")).document()
+    render_report(document, tmp_path / "report.html")
+    assert ("Reference words that cost most" in (tmp_path / "report.html").read_text()) == (heard in ("one three", ""))
+    assert list(summarise(document))
