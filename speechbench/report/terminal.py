@@ -38,7 +38,8 @@ def summarise(document: Mapping[str, Any]) -> Iterator[str | Table]:
         yield Table("Weak slices, corrected for many looks (Holm)", tables.weak_rows(document))
     if document["confusions"]:
         yield Table("Errors that occur most", tables.confusion_rows(document["confusions"][:ROWS]))
-        yield Table("Words that cost most", tables.word_rows(document)[:ROWS])
+        if words := tables.word_rows(document)[:ROWS]:  # insertions cost none
+            yield Table("Words that cost most", words)
     if suspects := document["suspects"]:
         rows = [{"transcript": row["id"], "because": "; ".join(row["reasons"])} for row in suspects[:ROWS]]
         yield Table(f"Transcripts to doubt, {len(rows)} of {len(suspects)}", rows)
