@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from speechbench.report.canvas import COLORS, GREY, INK, STYLE, add_axes, new_figure, write_svg
 from speechbench.report.cells import SETS
 
+LINE = 0.055  # height of a label's line, in heights of the picture
+
 
 def draw_staircase(document: Mapping[str, Any]) -> str:
     """Error from human to test, a step per set with its interval, and the gap that each step adds."""
@@ -25,8 +27,9 @@ def draw_staircase(document: Mapping[str, Any]) -> str:
                 axes.fill_between([place, place + 1], 100 * row["low"], 100 * row["high"], color=color, alpha=0.25, lw=0)
             axes.hlines(100 * row["rate"], place, place + 1, color=color, lw=3)
         top = 1.3 * max(100 * (row["high"] or row["rate"]) for row in sets.values()) or 1.0
+        taken: dict[int, float] = {}  # by the set above whose step labels lie, up to where
         for name, gap in document["gaps"].items():
-            _draw_gap(axes, name, gap, names, sets, top)
+            _draw_gap(axes, name, gap, names, sets, top, taken)
         axes.set_xticks([place + 0.5 for place in range(len(names))], [_tick(name, sets[name]) for name in names])
         axes.set(
             xlim=(-0.75 if not document["errors"].get("human") else -0.1, len(names) + 0.1),
@@ -43,7 +46,13 @@ def _tick(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _draw_gap(
-    axes: Axes, name: str, gap: Mapping[str, Any], names: Sequence[str], sets: Mapping[str, Mapping[str, Any]], top: float
+    axes: Axes,
+    name: str,
+    gap: Mapping[str, Any],
+    names: Sequence[str],
+    sets: Mapping[str, Mapping[str, Any]],
+    top: float,
+    taken: dict[int, float],
 ) -> None:
     place = names.index(gap["after"])
     after = 100 * sets[gap["after"]]["rate"]
@@ -60,12 +69,15 @@ def _draw_gap(
     label = "\n".join([*_two_lines(name), size])
     weight = "bold" if gap["separable"] else "normal"
     # Beside the arrow's head, on the side where no step is: left of it when the error rises, above the step otherwise.
-    left = place > 0 and after >= before
+    left = place == 0 or after >= before
+    above = place - 1 if left else place
+    bottom = max(max(after, before) + 0.015 * top, taken.get(above, 0.0))
+    taken[above] = bottom + LINE * top * (label.count("\n") + 1)
     axes.text(
-        place + (-0.06 if left or place == 0 else 0.06),
-        max(after, before) + 0.015 * top,
+        place + (-0.06 if left else 0.06),
+        bottom,
         label,
-        ha="right" if left or place == 0 else "left",
+        ha="right" if left else "left",
         va="bottom",
         color=INK,
         weight=weight,
