@@ -134,18 +134,22 @@ class Ways:
     def resample(self, seed: int, *name: str) -> Estimate:
         """The rate as it would be with other speakers and other noise sources at once.
 
-        Blocks of the way that varies most are drawn. When both ways matter they add up: drawn alone, the wider covers the
-        truth in 85 to 90 % where it claims 95. What is drawn is stretched to the variance of both, in which the variance of
-        utterances that share both would be counted twice.
+        Blocks of the way that varies most are drawn, stretched or shrunk to the variance of both ways together, in which
+        that of utterances that share both would be counted twice. When both ways matter they add up: the wider alone covers
+        the truth in 85 to 90 % where it claims 95. When neither matters (two systems may differ alike for all), the larger
+        of two noisy figures covers it in 98 %: with no more variance than utterances that share both have, those are drawn.
 
         Source: Cameron, Gelbach, Miller 2011, "Robust Inference With Multiway Clustering".
         """
         widest = self.widest
-        drawn = resample(widest, generator_of(seed, *name, widest.kind))
-        if self.crossing is None or drawn.draws is None or not widest.variance:
-            return drawn
+        if self.crossing is None or not widest.variance:
+            return resample(widest, generator_of(seed, *name, widest.kind))
         both = sum(blocks.variance for blocks in self.ways) - self.crossing.variance
-        stretch = math.sqrt(max(1.0, both / widest.variance))
+        drawn_from = widest if both > self.crossing.variance else self.crossing
+        drawn = resample(drawn_from, generator_of(seed, *name, drawn_from.kind))
+        if drawn.draws is None or drawn_from is not widest:
+            return drawn
+        stretch = math.sqrt(both / widest.variance)
         return replace(drawn, draws=drawn.value + stretch * (drawn.draws - drawn.value))
 
 
