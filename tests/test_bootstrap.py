@@ -98,7 +98,7 @@ def test_many_blocks_are_drawn_in_chunks(monkeypatch):
 
 
 def test_speakers_and_noise_sources_add_up():
-    """Both vary, so the interval is wider than by either alone; where only one varies, it is not."""
+    """Both vary: wider than by either alone; one varies: as wide as by it; neither: as wide as by utterances."""
     speaker, source = np.divmod(np.arange(400), 20)
     labels = [[f"{name}" for name in column] for column in (speaker, source)]
     words = np.full(400, 10.0)
@@ -109,11 +109,15 @@ def test_speakers_and_noise_sources_add_up():
         both = bootstrap.Blocks("both", errors, words)
         crossed, alone = bootstrap.Ways(ways, both), bootstrap.Ways(ways)
         ends = [way.resample(0, "x").interval() for way in (crossed, alone)]
-        return (ends[0][1] - ends[0][0]) / (ends[1][1] - ends[1][0])
+        return [high - low for low, high in ends]
 
-    assert width(2 * effects[0][speaker] * effects[1][source]) > 1.2
-    assert width(2 * effects[0][speaker] + 0.01 * rng().random(400)) == pytest.approx(1, abs=0.05)
-    assert 0.7 < width(2 * rng().random(400)) < 0.95
+    crossed, alone = width(2 * effects[0][speaker] * effects[1][source])
+    assert crossed > 1.2 * alone
+    crossed, alone = width(2 * effects[0][speaker] + 0.01 * rng().random(400))
+    assert crossed == pytest.approx(alone, rel=0.05)
+    crossed, alone = width(2.0 * ((speaker + source) % 2))  # all speakers and all sources err alike
+    assert crossed == pytest.approx(2 * 1.96 * 0.1 / 400**0.5, rel=0.1)
+    assert alone == 0
 
 
 def test_a_bad_speaker_multiplies():

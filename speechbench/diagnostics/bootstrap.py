@@ -142,7 +142,7 @@ class Ways:
         Source: Cameron, Gelbach, Miller 2011, "Robust Inference With Multiway Clustering".
         """
         widest = self.widest
-        if self.crossing is None or not widest.variance:
+        if self.crossing is None:
             return resample(widest, generator_of(seed, *name, widest.kind))
         both = sum(blocks.variance for blocks in self.ways) - self.crossing.variance
         drawn_from = widest if both > self.crossing.variance else self.crossing
