@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= data
+TWO := --numprocesses 2 --dist worksteal
 
 .PHONY: demo demo-quick test test-fast check lint bench-synth bench-live bench-gpu bench-rivals clean
 
@@ -13,10 +14,10 @@ demo-quick: $(VENV)/installed
 	$(BIN)/speechbench demo --out demo --overwrite --quick
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 test-fast: $(VENV)/installed
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(TWO) -m "not slow"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
