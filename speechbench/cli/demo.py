@@ -34,13 +34,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Size:
-    """How much speech is made and how long networks train."""
+    """How much speech is made, how long networks train, and how deep diagnose looks."""
 
     per_speaker: int
     held_out_per_speaker: int
     cars: int
     e2e: tuple[str, ...]
     pipeline: tuple[str, ...]
+    diagnose: tuple[str, ...]
     seconds: tuple[float, ...]  # of each step, measured on two cores
 
 
@@ -50,6 +51,7 @@ FULL = Size(
     32,
     ("training.epochs=10", "training.batch_seconds=12"),
     ("network.epochs=4", "gmm.iterations=2"),
+    ("--train-most", "240", "--ladder", "--stages", "--most", "100"),
     (45, 3, 40, 180, 170, 80),
 )
 QUICK = Size(
@@ -57,7 +59,8 @@ QUICK = Size(
     8,
     10,
     ("training.epochs=10", "training.batch_seconds=8"),
-    ("network.epochs=4", "gmm.gaussians=4", "gmm.iterations=2"),
+    ("network.epochs=4", "network.width=128", "gmm.gaussians=4", "gmm.iterations=2"),
+    ("--train-most", "80"),
     (20, 3, 20, 40, 45, 35),
 )
 
@@ -114,7 +117,7 @@ def plan(out: Path, size: Size, seed: int) -> list[Step]:
     split = ["split", f"{noise}/manifest.jsonl", "--out", str(cars), "--by", "source", "--fractions", fractions, *common]
     mixes = [_synth(out, name, seed + number) for number, name in enumerate(SETS)]
     trains = {name: _train(out, name, size, seed) for name in SYSTEMS}
-    diagnoses = [_diagnose(out, name) for name in SYSTEMS]
+    diagnoses = [_diagnose(out, name, size) for name in SYSTEMS]
     parts: list[tuple[str, Sequence[Sequence[str]]]] = [
         ("speak in-car commands; make car noise", prepare),
         ("keep some cars for dev and test", [split]),
@@ -145,10 +148,10 @@ def _train(out: Path, system: str, size: Size, seed: int) -> list[str]:
     return ["train", "--mode", mode, *sets, *settings, "--seed", str(seed), "--out", f"{out}/runs/{system}"]
 
 
-def _diagnose(out: Path, system: str) -> list[str]:
+def _diagnose(out: Path, system: str, size: Size) -> list[str]:
     sets = [part for name in SETS for part in (f"--{name}", _manifest(out, system, name))]
     versus = ["--versus", f"{out}/runs/{system.replace('-car', '-clean')}"] if system.endswith("-car") else []
-    return ["diagnose", f"{out}/runs/{system}", *sets, *versus, "--train-most", "240", "--out", f"{out}/reports/{system}"]
+    return ["diagnose", f"{out}/runs/{system}", *sets, *versus, *size.diagnose, "--out", f"{out}/reports/{system}"]
 
 
 def _settings(values: Sequence[str]) -> list[str]:
