@@ -6,6 +6,7 @@ Arrays are float32, mono, in [-1, 1], shape (N,), at 16 kHz unless said otherwis
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -161,7 +162,7 @@ def _unreadable(path: Path, error: Exception) -> AudioError:
 
 def decibels(ratio: float) -> float:
     """A power ratio in dB; silence gives -infinity."""
-    return float(10.0 * np.log10(ratio)) if ratio > 0 else float("-inf")
+    return 10.0 * math.log10(ratio) if ratio > 0 else float("-inf")
 
 
 def rms_dbfs(samples: Samples) -> float:
@@ -211,7 +212,7 @@ ROUNDS = 9  # of the smoothing, which so reaches back 2^9 steps: of what lies be
 class SpeechEnvelope:
     """What the active level is read from; computed once, it answers for any gain."""
 
-    held: Samples  # (T,), the smoothed envelope, held on over the hangover
+    held: Samples  # (T,), the smoothed envelope, held on over the hangover; in rising order
     samples: int
     sum_squares: float  # sq
 
@@ -224,24 +225,26 @@ class SpeechEnvelope:
         Returns:
             Level in dBFS and activity in [0, 1]; (-infinity, 0) for silence.
         """
-        level = before = float("-inf")
-        above = above_before = float("inf")
-        for threshold_db in (THRESHOLDS_DBFS - gain_db).tolist():  # C_j
-            steps = int(np.count_nonzero(self.held >= 10.0 ** (threshold_db / 20.0)))
-            if not steps or self.sum_squares <= 0.0:
-                break  # none reaches a higher one either
-            before, above_before = level, above
-            level = decibels(self.sum_squares * self.held.size / (steps * self.samples))  # A_j
-            above = level - threshold_db
+        if self.sum_squares <= 0.0:
+            return ActiveLevel(float("-inf"), 0.0)
+        thresholds_db = THRESHOLDS_DBFS - gain_db
+        steps = self.held.size - self.held.searchsorted((10.0 ** (thresholds_db / 20.0)).astype(np.float32))
+        level, before = float("-inf"), None
+        for count, threshold_db in zip(steps[steps > 0].tolist(), thresholds_db.tolist(), strict=False):
+            level = decibels(self.sum_squares * self.held.size / (count * self.samples))  # A_j
+            above = level - threshold_db  # A_j - C_j
             # The answer is the level at the first threshold from below that lies M under it, between two of them. A_j - C_j
             # falls as the threshold rises, except where a loud moment stands over much quieter speech: it may cross M again.
             if above <= MARGIN_DB:
-                if above_before < float("inf"):
-                    level -= (level - before) * (MARGIN_DB - above) / (above_before - above)
+                if before is not None:
+                    level_before, above_before = before
+                    level += (level_before - level) * (MARGIN_DB - above) / (above_before - above)
                 break
-        long_term = decibels(self.sum_squares / max(1, self.samples))
-        activity = min(1.0, 10.0 ** ((long_term - level) / 10.0)) if level > float("-inf") else 0.0
-        return ActiveLevel(level + gain_db, activity)
+            before = level, above
+        if level == float("-inf"):
+            return ActiveLevel(level, 0.0)
+        long_term = decibels(self.sum_squares / self.samples)
+        return ActiveLevel(level + gain_db, min(1.0, 10.0 ** ((long_term - level) / 10.0)))
 
 
 def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> SpeechEnvelope:
@@ -263,6 +266,7 @@ def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> Spe
         np.maximum(held[back:], held[:-back], out=spare[back:])
         held, spare = spare, held
         reach += back
+    held.sort()
     return SpeechEnvelope(held, samples.size, _energy(samples))
 
 
