@@ -26,7 +26,7 @@ from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written
 FULL_SCALE = 32768.0  # 16-bit steps
-FULL_SCALE_DB = 20.0 * np.log10(FULL_SCALE)
+FULL_SCALE_DB = float(20.0 * np.log10(FULL_SCALE))
 ROUNDING = 1.0 / 12.0  # power of the error, in steps: even over a step
 GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
 SILENT = "speech is silent, it has no level; remove the utterance"
@@ -238,7 +238,7 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
 
 def _power(level_dbfs: float) -> float:
     """In 16-bit steps, squared."""
-    return FULL_SCALE**2 * 10.0 ** (level_dbfs / 10.0)
+    return float(FULL_SCALE**2 * 10.0 ** (level_dbfs / 10.0))
 
 
 def _level_dbfs(steps: Samples) -> float:
