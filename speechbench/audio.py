@@ -6,8 +6,8 @@ Arrays are float32, mono, in [-1, 1], shape (N,), at 16 kHz unless said otherwis
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ Samples = NDArray[np.float32]
 SAMPLING_RATE = 16_000
 ROUNDING = 0.05  # s, by which a manifest's duration may pass the file's end: many tools round to 0.01 or 0.1 s
 FORMATS = {".flac": "FLAC", ".wav": "WAV"}
+ROW = 1024  # samples
 
 
 class AudioInfo(NamedTuple):
@@ -161,7 +162,7 @@ def _unreadable(path: Path, error: Exception) -> AudioError:
 
 def decibels(ratio: float) -> float:
     """A power ratio in dB; silence gives -infinity."""
-    return float(10.0 * np.log10(ratio)) if ratio > 0 else float("-inf")
+    return 10.0 * math.log10(ratio) if ratio > 0 else float("-inf")
 
 
 def rms_dbfs(samples: Samples) -> float:
@@ -169,12 +170,25 @@ def rms_dbfs(samples: Samples) -> float:
     return decibels(_energy(samples) / samples.size) if samples.size else float("-inf")
 
 
-def _energy(samples: Samples) -> float:
-    """The sum of squares. Added pairwise in float32, it is right to a millionth, a hundred-thousandth of a dB.
+def without_offset(samples: Samples) -> Samples:
+    """The signal without its mean (DC), which is no sound but would count in its level."""
+    return samples - np.float32(_sum(samples) / max(1, samples.size))
 
-    Not a dot product: its threads would add up in another order in another process.
+
+def _energy(samples: Samples) -> float:
+    return _sum(samples, samples)
+
+
+def _sum(*factors: Samples) -> float:
+    """The sum of a signal's samples, or of the products of several signals'.
+
+    Rows are added up in float32, rows in float64: right to a millionth for any length. Not a dot product, whose threads would
+    add up in another order in another process; `sum` and `mean` take three times as long.
     """
-    return float(np.square(samples).sum())
+    whole = factors[0].size // ROW * ROW
+    rows = np.einsum(",".join(["ij"] * len(factors)) + "->i", *(one[:whole].reshape(-1, ROW) for one in factors))
+    rest = np.einsum(",".join("i" * len(factors)) + "->", *(one[whole:] for one in factors))
+    return float(rows.sum(dtype=np.float64)) + float(rest)
 
 
 class ActiveLevel(NamedTuple):
@@ -190,15 +204,15 @@ HANGOVER = 0.2  # H, s
 STEP = 0.001  # ours, s: the envelope, smoothed over 30 ms, is followed in steps of this
 MARGIN_DB = 15.9  # M, between active level and threshold
 THRESHOLDS = 15
-SILENCE = 1e-30  # an envelope below every threshold, after any gain
 THRESHOLDS_DBFS = 20.0 * np.log10(2.0 ** np.arange(-THRESHOLDS, 0))  # c_j, a factor of 2 apart
+ROUNDS = 9  # of the smoothing, which so reaches back 2^9 steps: of what lies before, float32 holds nothing
 
 
 @dataclass(frozen=True)
 class SpeechEnvelope:
     """What the active level is read from; computed once, it answers for any gain."""
 
-    held: NDArray[np.float64]  # (T,), the smoothed envelope, held on over the hangover
+    held: Samples  # (T,), the smoothed envelope, held on over the hangover; in rising order
     samples: int
     sum_squares: float  # sq
 
@@ -214,76 +228,64 @@ class SpeechEnvelope:
         if self.sum_squares <= 0.0:
             return ActiveLevel(float("-inf"), 0.0)
         thresholds_db = THRESHOLDS_DBFS - gain_db
-        # Thresholds are powers of 2: a value reaches all up to its own binary exponent. Silence has none: it gets a tiny one.
-        exponents = np.frexp(np.maximum(self.held, SILENCE) * 10.0 ** (gain_db / 20.0))[1]
-        reached = np.bincount(np.clip(exponents, -THRESHOLDS, 0) + THRESHOLDS, minlength=THRESHOLDS + 1)
-        steps = reached[::-1].cumsum()[-2::-1]
-        counts = steps * (self.samples / max(1, self.held.size))  # a_j
-        some = counts > 0
-        if not some.any():
-            return ActiveLevel(float("-inf"), 0.0)
-        levels = 10.0 * np.log10(self.sum_squares / counts[some])  # A_j
-        # The answer is the level at the first threshold from below that lies M under it, between two of them. A_j - C_j
-        # falls as the threshold rises, except where a loud moment stands over much quieter speech: it may cross M again.
-        above = levels - thresholds_db[some]
-        near = above <= MARGIN_DB
-        first = int(near.argmax())
-        if not near.any():
-            level = float(levels[-1])
-        elif first == 0:
-            level = float(levels[0])
-        else:
-            level = float(np.interp(-MARGIN_DB, -above[first - 1 : first + 1], levels[first - 1 : first + 1]))
-        long_term = 10.0 * np.log10(self.sum_squares / self.samples)
-        return ActiveLevel(level + gain_db, float(min(1.0, 10.0 ** ((long_term - level) / 10.0))))
+        steps = self.held.size - self.held.searchsorted((10.0 ** (thresholds_db / 20.0)).astype(np.float32))
+        level, before = float("-inf"), None
+        for count, threshold_db in zip(steps[steps > 0].tolist(), thresholds_db.tolist(), strict=False):
+            level = decibels(self.sum_squares * self.held.size / (count * self.samples))  # A_j
+            above = level - threshold_db  # A_j - C_j
+            # The answer is the level at the first threshold from below that lies M under it, between two of them. A_j - C_j
+            # falls as the threshold rises, except where a loud moment stands over much quieter speech: it may cross M again.
+            if above <= MARGIN_DB:
+                if before is not None:
+                    level_before, above_before = before
+                    level += (level_before - level) * (MARGIN_DB - above) / (above_before - above)
+                break
+            before = level, above
+        if level == float("-inf"):
+            return ActiveLevel(level, 0.0)
+        long_term = decibels(self.sum_squares / self.samples)
+        return ActiveLevel(level + gain_db, min(1.0, 10.0 ** ((long_term - level) / 10.0)))
 
 
 def speech_envelope(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> SpeechEnvelope:
     """The envelope of ITU-T P.56 (12/2011), method B."""
     step = round(STEP * sampling_rate)
     steps = -(-samples.size // step)
-    rectified = np.zeros(steps * step, dtype=np.float32)
+    rectified = np.empty(steps * step, dtype=np.float32)
     np.abs(samples, out=rectified[: samples.size])
+    rectified[samples.size :] = 0.0
     # einsum adds short rows up five times faster than `sum`, and unlike a matrix product in one order for any threads.
-    mean = np.einsum("ij->i", rectified.reshape(steps, step)).astype(np.float64) / step
-    envelope = _smoothed(mean)  # q
+    held = _smoothed(np.einsum("ij->i", rectified.reshape(steps, step)) / np.float32(step))  # q
     # A step counts as active at threshold c while the envelope reached c within the last `hangover` steps: a trailing
     # running maximum, so that all thresholds share one pass. Each round doubles how far back it looks.
     hangover, reach = round(HANGOVER / STEP), 1
-    held = envelope
+    spare = np.empty_like(held)
     while reach < hangover:
         back = min(reach, hangover - reach)
-        held = np.concatenate([held[:back], np.maximum(held[back:], held[:-back])])
+        spare[:back] = held[:back]
+        np.maximum(held[back:], held[:-back], out=spare[back:])
+        held, spare = spare, held
         reach += back
+    held.sort()
     return SpeechEnvelope(held, samples.size, _energy(samples))
 
 
-def _smoothed(mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P.56's two equal stages of exponential smoothing, (1 - g)^2 / (1 - g z^-1)^2, by their spectrum.
+def _smoothed(mean: Samples) -> Samples:
+    """P.56's two equal stages of exponential smoothing, (1 - g)^2 / (1 - g z^-1)^2.
 
-    A recursion would need `scipy.signal`, which takes longer to import than most commands run, as even `scipy.fft` does. The
-    zeros behind the end are so many that what wraps around is below 1e-12.
-
-    Shape:
-        (T,) -> (T,), none below 0
-    """
-    least = mean.size + round(34.0 * TIME_CONSTANT / STEP)
-    two = 1 << max(0, least.bit_length() - 4)  # 8 to 16 times a power of two: a size that the transform is fast for
-    size = -(-least // two) * two
-    smoothed: NDArray[np.float64] = np.fft.irfft(np.fft.rfft(mean, size) * _smoothing(size), size)[: mean.size]
-    return np.maximum(smoothed, 0.0, out=smoothed)
-
-
-@lru_cache(maxsize=32)  # all sizes from 1 to 16 s; 5 MB
-def _smoothing(size: int) -> NDArray[np.complex128]:
-    """The spectrum of P.56's smoothing.
+    1 / (1 - g z^-1) is the product of 1 + (g z^-1)^m for m = 1, 2, 4, 8 and so on: each round doubles how far back the
+    sum reaches. Half the time of Fourier transforms; a recursion would need `scipy.signal`, which takes longer to import
+    than most commands run.
 
     Shape:
-        (size // 2 + 1,)
+        (T,) -> (T,)
     """
-    g = np.exp(-STEP / TIME_CONSTANT)
-    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1
-    return np.asarray(np.square((1.0 - g) / (1.0 - g * turn)))
+    g = float(np.exp(-STEP / TIME_CONSTANT))
+    smoothed = mean * np.float32((1.0 - g) ** 2)
+    for back in (1 << number for number in range(ROUNDS)):
+        for _stage in range(2):
+            smoothed[back:] += smoothed[:-back] * np.float32(g**back)
+    return smoothed
 
 
 def active_speech_level(samples: Samples, sampling_rate: int = SAMPLING_RATE) -> ActiveLevel:

@@ -48,7 +48,7 @@ class Raw(NamedTuple):
 
     scene: Scene
     speech: Samples  # (N,), as recorded
-    noise: Samples | None  # (N,), as it lies under speech whose active level is 0 dBFS
+    noise: Samples | None  # (N,), in 16-bit steps, as it lies under speech whose active level is 0 dBFS
     response: tuple[Samples, int] | None  # of voice and cabin, with its delay in samples
 
 
@@ -56,7 +56,7 @@ class Sounds(NamedTuple):
     """The same of a batch, on one device; rows are padded with zeros."""
 
     speech: Tensor  # (B, N)
-    noise: Tensor  # (B, N), zero where a scene has none
+    noise: Tensor  # (B, N), in 16-bit steps; zero where a scene has none
     lengths: Tensor  # (B,)
     responses: Tensor | None  # (B, K); None where no scene has one
     delay: int  # samples, of all responses
@@ -252,7 +252,7 @@ def mix(sounds: Sounds) -> Mixed:
     output_gain_db = torch.zeros_like(speech_gain_db)
     while True:
         active = envelope.level_dbfs(speech_gain_db + output_gain_db)
-        total = torch.addcmul(speech * _factor(speech_gain_db + output_gain_db), noise, _factor(active))
+        total = torch.addcmul(speech * _factor(speech_gain_db + output_gain_db), noise, _factor(active) / one_by_one.FULL_SCALE)
         least, most = total.aminmax(dim=1)
         peak = torch.maximum(most, -least).double()
         over = peak > one_by_one.CEILING
@@ -264,7 +264,7 @@ def mix(sounds: Sounds) -> Mixed:
         output_gain_db = torch.where(over, lower, output_gain_db)
     if clip is not None:
         total = torch.where(clip[:, None], total.clamp(-1.0, 1.0 - 1.0 / one_by_one.FULL_SCALE), total)
-    noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10()
+    noise_dbfs = 10.0 * (_sum_squares(noise) / lengths).log10() - one_by_one.FULL_SCALE_DB
     return Mixed(total, (-noise_dbfs).where(noise_dbfs.isfinite(), torch.nan), speech_dbfs)
 
 

@@ -62,7 +62,7 @@ class Use:
             against: Other built folders, for example of the dev set, that shall share no noise with this one.
             target: Noisy recordings that the noise shall resemble.
             by_content: Read the noise to find what different splits and builds share under different names.
-            worker_count: Processes that read audio.
+            worker_count: Threads or processes that read audio.
 
         Raises:
             SpeechbenchError: A folder that is no build, or a target that cannot be used.

@@ -118,9 +118,10 @@ def holds(out: Path, sums: Sums) -> bool:
 
 def _entries(out: Path, container: Container, chunk: Chunk, kept: dict[str, dict[str, Any]], note: Note) -> Iterator[Entry]:
     """The chunk's utterances one by one, so that memory holds one; fills in the note."""
+    folder, home = folder_of(out), container.shard(out, chunk.number)
     for planned in chunk.planned:
-        one = Scene.of(json.loads(planned.line), folder_of(out))
-        path = container.place(out, chunk.number, one.id)
+        one = Scene.of(json.loads(planned.line), folder)
+        path = home / container.file_name(one.id)
         facts = kept.get(one.id)
         data = existing(path, facts["sha256"]) if facts else None
         if data is None or facts is None:
@@ -129,7 +130,7 @@ def _entries(out: Path, container: Container, chunk: Chunk, kept: dict[str, dict
             except AudioError as error:
                 note.skipped[one.id] = str(error)
                 continue
-        utterance = listed(one, planned.clean, facts, path, out)
+        utterance = listed(one, planned.clean, facts, path, folder)
         note.lines += [utterance_line(each, out) for each in ((planned.clean,) if planned.with_clean else ()) + (utterance,)]
         note.facts.append(facts)
         yield utterance, note.lines[-1], data

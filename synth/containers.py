@@ -38,13 +38,13 @@ class Container:
     suffix: str = ".flac"  # of the audio, which gives its format
     key: Callable[[str], str] = str  # utterance id -> file name without suffix
 
-    def place(self, out: Path, chunk: int, utterance_id: str) -> Path:
-        """The path of an utterance's audio."""
-        return self.shard(out, chunk) / (self.key(utterance_id) + self.suffix)
-
     def shard(self, out: Path, chunk: int) -> Path:
         """The tar file of a chunk, or the folder of all audio."""
         return out / self.home.format(chunk)
+
+    def file_name(self, utterance_id: str) -> str:
+        """The name of an utterance's audio in there."""
+        return self.key(utterance_id) + self.suffix
 
 
 def of(name: str) -> Container:
@@ -61,10 +61,12 @@ def of(name: str) -> Container:
 
 def _write_files(out: Path, container: Container, number: int, entries: Iterable[Entry]) -> Sums:
     """Each utterance a file of its own; one that is there already is not touched."""
+    folder = container.shard(out, number)
+    folder.mkdir(exist_ok=True)
     for utterance, _, data in entries:
-        path = container.place(out, number, utterance.id)
+        path = folder / container.file_name(utterance.id)
         if not (path.is_file() and path.read_bytes() == data):
-            with files.writing(path) as aside:
+            with files.writing(path, make_folder=False) as aside:
                 aside.write_bytes(data)
     return {}
 
@@ -74,7 +76,7 @@ def _write_webdataset(out: Path, container: Container, number: int, entries: Ite
     path = container.shard(out, number)
     with files.writing(path) as aside, tarfile.open(aside, "w") as archive:
         for utterance, line, data in entries:
-            _add(archive, container.key(utterance.id) + container.suffix, data)
+            _add(archive, container.file_name(utterance.id), data)
             _add(archive, container.key(utterance.id) + ".json", line.encode())
     return {_below(path, out): files.sha256(path)}
 
@@ -92,7 +94,7 @@ def _write_shar(out: Path, container: Container, number: int, entries: Iterable[
     ):
         for utterance, _, data in entries:
             recording = _recording(utterance)
-            _add(archive, utterance.id + container.suffix, data)
+            _add(archive, container.file_name(utterance.id), data)
             _add(archive, utterance.id + ".json", _line(recording))
             stream.write(_line(_cut(utterance, recording)))
     return {_below(one, out): files.sha256(one) for one in (cuts, path)}

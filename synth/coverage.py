@@ -20,7 +20,7 @@ from speechbench import audio, jobs
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError
 from speechbench.manifest import Manifest, Skipped, Utterance, usable
-from synth.noise import SECONDS_WORTH_A_PROCESS, Noise
+from synth.noise import Noise
 
 Spectrum = NDArray[np.float64]  # dB in each of CENTRES; NaN where the recording cannot say
 
@@ -39,6 +39,7 @@ MOST_APART_DB = 4.5
 # 0.2). Other kind, warned of: cars for rain 53 %, rain for helicopters 68 %. Other kind, missed: highway for parked cars 12 to
 # 20 %, rain for cars 12 to 13 %, cars for clocks 2 to 5 %. So a warning means much, and none does not prove likeness.
 MOST_UNCOVERED = 0.25
+SECONDS_WORTH_A_PROCESS = 3600.0  # of audio: reading it takes about as long as a process to start
 STRETCH, STRETCHES = 10.0, 12  # s, and how many of them are heard of a noise recording, evenly spread
 MOST_RECORDINGS = 1000  # of the target, drawn at random
 SILENCE_DBFS = -90.0  # nothing but the last of 16 bits

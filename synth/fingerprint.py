@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechbench import audio
 from speechbench.audio import Samples
+from synth.recordings import RECORDINGS
 
 Words = NDArray[np.uint32]
 Places = NDArray[np.int64]
@@ -86,7 +86,7 @@ def read(path: Path, offset: float, duration: float) -> Fingerprint:
     Raises:
         AudioError: The audio cannot be used.
     """
-    return of(audio.read(path, offset, duration, SAMPLING_RATE))
+    return of(RECORDINGS.look(path, offset, duration, SAMPLING_RATE))
 
 
 def of(samples: Samples) -> Fingerprint:

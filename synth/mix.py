@@ -25,8 +25,9 @@ from synth.recordings import RECORDINGS, Recordings
 from synth.scene import Scene
 
 CEILING = 0.999  # of full scale: the largest peak that is written
-FULL_SCALE = 32768.0
-ROUNDING = 1.0 / 12.0 / FULL_SCALE**2  # power of the error: even over a step
+FULL_SCALE = 32768.0  # 16-bit steps
+FULL_SCALE_DB = float(20.0 * np.log10(FULL_SCALE))
+ROUNDING = 1.0 / 12.0  # power of the error, in steps: even over a step
 GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
 SILENT = "speech is silent, it has no level; remove the utterance"
 TOLERANCE_DB = 0.1  # by which an SNR may miss what was asked
@@ -53,7 +54,7 @@ class Heard:
 class Laid:
     """All the noise, levelled."""
 
-    samples: Samples  # (N,)
+    samples: Samples  # (N,), in 16-bit steps
     gain_db: float  # of the background
     events: tuple[Heard, ...]
 
@@ -62,9 +63,9 @@ class Laid:
 class Parts:
     """A rendered scene, and what was measured on it."""
 
-    speech: Samples  # (N,)
-    noise: Samples | None  # (N,), all that is written beside the speech: background, events, the rounding to 16 bits
     steps: NDArray[np.int16]  # (N,), the utterance as it is written
+    speech_steps: Samples  # (N,), what is in it of speech
+    noise_steps: Samples | None  # (N,), all that is written beside the speech: background, events, the rounding to 16 bits
     noise_gain_db: float | None  # what the background was raised by, the output gain included
     events: tuple[Heard, ...]
     output_gain_db: float  # 0, or below it where the sum would have clipped
@@ -76,6 +77,16 @@ class Parts:
     def sum(self) -> Samples:
         """The utterance as it is heard, (N,)."""
         return self.steps * np.float32(1.0 / FULL_SCALE)
+
+    @property
+    def speech(self) -> Samples:
+        """What is in it of speech, (N,)."""
+        return self.speech_steps * np.float32(1.0 / FULL_SCALE)
+
+    @property
+    def noise(self) -> Samples | None:
+        """What is in it beside the speech, (N,)."""
+        return None if self.noise_steps is None else self.noise_steps * np.float32(1.0 / FULL_SCALE)
 
 
 def render(scene: Scene) -> Parts:
@@ -148,7 +159,7 @@ def mix(
     Raises:
         AudioError: Silent speech or silent noise: there is no level to speak of. An SNR that cannot be reached.
     """
-    speech = speech - speech.mean()
+    speech = audio.without_offset(speech)
     envelope = audio.speech_envelope(speech)
     level = audio.decibels(envelope.sum_squares / speech.size)
     if level < SILENCE_DBFS:
@@ -160,18 +171,17 @@ def mix(
     output_gain_db = 0.0
     while True:
         gain_db = speech_gain_db + output_gain_db
-        heard, active = _gain(speech, gain_db), envelope.level(gain_db).level_dbfs
+        heard, active = _steps(speech, gain_db), envelope.level(gain_db).level_dbfs
         laid = None if noise is None or snr_db is None else lay(noise, events, active, snr_db)
         total = heard if laid is None else np.add(heard, laid.samples, out=laid.samples)
-        peak = max(float(total.max()), -float(total.min()))
+        peak = max(float(total.max()), -float(total.min())) / FULL_SCALE
         if clip or peak <= CEILING:
             break
         # A little more than needed, for the active level and the noise with it move by hundredths of a dB.
         output_gain_db += 20.0 * float(np.log10(CEILING / peak)) - 0.001
     if laid is None or snr_db is None:
-        steps, clipped = _written(np.rint(total * np.float32(FULL_SCALE)), clip)
-        return Parts(heard, None, steps, None, (), output_gain_db, clipped, None, None)
-    total *= np.float32(FULL_SCALE)
+        steps, clipped = _written(np.rint(total), clip)
+        return Parts(steps, heard, None, None, (), output_gain_db, clipped, None, None)
     rounded, around, noise_dbfs = _round(total, heard, active - snr_db)
     realised = active - noise_dbfs
     _check(realised, snr_db, "the SNR", active)
@@ -179,9 +189,9 @@ def mix(
         _check(event.snr_db, sound.snr_db, "an event's SNR", active)
     steps, clipped = _written(rounded, clip)
     return Parts(
-        speech=heard,
-        noise=around,
         steps=steps,
+        speech_steps=heard,
+        noise_steps=around,
         noise_gain_db=laid.gain_db,
         events=laid.events,
         output_gain_db=output_gain_db,
@@ -200,12 +210,12 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
     level = audio.rms_dbfs(background)
     if level < SILENCE_DBFS:
         raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
-    power = 10.0 ** ((active_dbfs - snr_db) / 10.0) - ROUNDING
+    power = _power(active_dbfs - snr_db) - ROUNDING
     if power <= 0.0:
         raise AudioError(f"noise of {active_dbfs - snr_db:.0f} dBFS is less than 16 bits hold; ask for a lower SNR")
     if not events:
-        gain_db = audio.decibels(power) - level
-        return Laid(_gain(background, gain_db), gain_db, ())
+        gain_db = audio.decibels(power) - FULL_SCALE_DB - level
+        return Laid(_steps(background, gain_db), gain_db, ())
     over = np.zeros_like(background)
     heard = []
     for event in events:
@@ -213,44 +223,46 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
         if alone < SILENCE_DBFS:
             raise AudioError("an event is silent here, no SNR can be set; remove the silence from the noise")
         gain_db = active_dbfs - event.snr_db - alone
-        scaled = _gain(event.samples, gain_db)
+        scaled = _steps(event.samples, gain_db)
         over[event.start : event.start + scaled.size] += scaled
-        heard.append(Heard(gain_db, active_dbfs - audio.rms_dbfs(scaled)))
-    left = power - 10.0 ** (audio.rms_dbfs(over) / 10.0)
+        heard.append(Heard(gain_db, active_dbfs - _level_dbfs(scaled)))
+    left = power - _power(_level_dbfs(over))
     if left <= 0.0:
         raise AudioError(f"the events alone exceed the noise of {snr_db:g} dB SNR; raise the events' 'snr_db'")
-    own = 10.0 ** (level / 10.0)
-    common = float((background * over).mean())
+    own = _power(level)
+    common = FULL_SCALE * float((background * over).mean())
     gain_db = 20.0 * float(np.log10((np.sqrt(common * common + own * left) - common) / own))
-    over += _gain(background, gain_db)
+    over += _steps(background, gain_db)
     return Laid(over, gain_db, tuple(heard))
 
 
+def _power(level_dbfs: float) -> float:
+    """In 16-bit steps, squared."""
+    return float(FULL_SCALE**2 * 10.0 ** (level_dbfs / 10.0))
+
+
+def _level_dbfs(steps: Samples) -> float:
+    return audio.rms_dbfs(steps) - FULL_SCALE_DB
+
+
 def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:
-    """The sum, given in parts of 16-bit steps, as whole steps; the noise that is in it, and that noise's level.
+    """The sum as whole 16-bit steps; the noise that is in it, and that noise's level.
 
     Noise of few steps that takes the same values again and again (a cut-off recording, a square wave) is rounded the
     same way each time, which moves its level. A dither that runs evenly through the step undoes that; it is used only
     there, for it is noise itself. It is no chance: sample n gets the fraction of n times the golden ratio.
     """
     rounded = np.rint(total)
-    noise = _beside(rounded, speech)
-    level = audio.rms_dbfs(noise)
+    noise = rounded - speech
+    level = _level_dbfs(noise)
     if abs(level - noise_dbfs) > TOLERANCE_DB / 2:
         dither = np.arange(total.size) * GOLDEN_RATIO % 1.0 - 0.5
         dithered = np.rint(total + dither.astype(np.float32))
-        beside = _beside(dithered, speech)
-        other = audio.rms_dbfs(beside)
+        beside = dithered - speech
+        other = _level_dbfs(beside)
         if abs(other - noise_dbfs) < abs(level - noise_dbfs):
             return dithered, beside, other
     return rounded, noise, level
-
-
-def _beside(steps: Samples, speech: Samples) -> Samples:
-    """What is in the sum beside the speech."""
-    noise = steps * np.float32(1.0 / FULL_SCALE)
-    noise -= speech
-    return noise
 
 
 def _check(realised_db: float, asked_db: float, what: str, active_dbfs: float) -> None:
@@ -270,5 +282,6 @@ def _written(steps: Samples, clip: bool) -> tuple[NDArray[np.int16], int]:
     return steps.astype(np.int16), clipped
 
 
-def _gain(samples: Samples, gain_db: float) -> Samples:
-    return samples * np.float32(10.0 ** (gain_db / 20.0))
+def _steps(samples: Samples, gain_db: float) -> Samples:
+    """The samples after a gain, in 16-bit steps."""
+    return samples * np.float32(FULL_SCALE * 10.0 ** (gain_db / 20.0))

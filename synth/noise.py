@@ -19,7 +19,6 @@ from synth.recordings import RECORDINGS, Recordings
 
 FADE = 0.02  # s, over which one piece of noise gives way to the next
 SHORTEST_NOISE = 0.1  # s; a recording must hold the fades at both ends
-SECONDS_WORTH_A_PROCESS = 3600.0  # of noise: reading it takes about as long as a process to start
 # Half a step of 16 bits: noise below it is the silence of a converter, and an offset without sound is silence too.
 SILENCE_DBFS = -96.0
 

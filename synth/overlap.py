@@ -6,18 +6,18 @@ By id and source it is seen from the manifests alone (`synth/warning.py`); this 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from speechbench import jobs
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.manifest import Skipped, usable
 from speechbench.progress import track
 from synth import fingerprint
 from synth.fingerprint import Fingerprint
-from synth.noise import SECONDS_WORTH_A_PROCESS, Noise, side_of
+from synth.noise import Noise, side_of
 from synth.scene import folder_of, read
 
 _Side = tuple[str, Sequence[Noise]]  # its name and its noise
@@ -60,7 +60,7 @@ def compare(ours: Sequence[Noise], others: Iterable[tuple[Path, Sequence[Noise]]
     Args:
         ours: The bank's recordings.
         others: Other build folders with their noise.
-        worker_count: Processes.
+        worker_count: Threads: most of the work is done outside Python, and what is decoded already they need not decode again.
 
     Returns:
         How many `recordings` were compared, how many were `too_short` or `unreadable` to be, and what they `shared`; None
@@ -75,9 +75,9 @@ def compare(ours: Sequence[Noise], others: Iterable[tuple[Path, Sequence[Noise]]
         return None
     wanted = list({_key(noise): noise for pair in pairs for _, recordings in pair for noise in recordings}.values())
     skipped = Skipped()
-    worker_count = min(worker_count, 1 + int(sum(noise.duration for noise in wanted) / SECONDS_WORTH_A_PROCESS))
-    heard = track(jobs.run(_fingerprint, wanted, worker_count), "compare noise", len(wanted))
-    known: dict[str, Fingerprint] = dict(usable(heard, skipped))
+    with ThreadPoolExecutor(worker_count) as pool:
+        heard = track(pool.map(_fingerprint, wanted), "compare noise", len(wanted))
+        known: dict[str, Fingerprint] = dict(usable(heard, skipped))
     shared = [found for first, second in pairs for found in _shared(first, second, known)]
     return {
         "recordings": len(known),

@@ -24,6 +24,7 @@ from speechbench.errors import AudioError
 
 KEPT_BYTES = 256 * 2**20  # per process that decodes: 70 minutes at 16 kHz
 SAMPLE_BYTES = 4
+NOTHING: tuple[Samples, int] = np.zeros(0, np.float32), 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,23 @@ class Recordings:
         Raises:
             AudioError: As `audio.read`.
         """
-        whole = self.kept.get(path) or self._keep(path)
-        if whole is None:
-            return audio.read(path, offset, duration)
-        samples, rate = whole
-        start = round(offset * rate)
-        stretch = samples[start : start + round(duration * rate)]
+        if path not in self.kept:
+            self._keep(path)
+        return self.look(path, offset, duration)
+
+    def look(self, path: Path, offset: float, duration: float, sampling_rate: int = audio.SAMPLING_RATE) -> Samples:
+        """The same of any sampling rate; a recording that is not kept yet is not kept now.
+
+        Raises:
+            AudioError: As `audio.read`.
+        """
+        samples, rate = self.kept.get(path, NOTHING)
+        start, size = round(offset * rate), round(duration * rate)
+        stretch = samples[start : start + size]
         # What lies beyond the end is an error with a message of its own.
-        return audio.resample(stretch, rate) if stretch.size == round(duration * rate) else audio.read(path, offset, duration)
+        if 0 < stretch.size == size:
+            return audio.resample(stretch, rate, sampling_rate)
+        return audio.read(path, offset, duration, sampling_rate)
 
     def forget(self) -> None:
         """Give back all that is kept."""
@@ -123,17 +133,17 @@ class Recordings:
         self.room += sum(samples.nbytes for samples, _ in self.kept.values())
         self.kept.clear()
 
-    def _keep(self, path: Path) -> tuple[Samples, int] | None:
+    def _keep(self, path: Path) -> None:
         header = audio.inspect(path)
         size = round(header.duration * header.sampling_rate) * SAMPLE_BYTES
         if size > self.room:
-            return None
+            return
         with self.lock:
             decoding = self.decoding.setdefault(path, Lock())
         with decoding:
             with self.lock:
                 if path in self.kept or size > self.room:
-                    return self.kept.get(path)
+                    return
                 self.room -= size
             try:
                 whole = audio.decode(path)
@@ -144,7 +154,6 @@ class Recordings:
             whole[0].flags.writeable = False
             with self.lock:
                 self.kept[path] = whole
-            return whole
 
 
 RECORDINGS = Recordings()  # of this process

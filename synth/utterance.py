@@ -12,7 +12,7 @@ from speechbench.manifest import Utterance
 from synth import mix
 from synth.noise import Piece
 from synth.rir import Rir
-from synth.scene import Scene, folder_of, relative
+from synth.scene import Scene, relative
 
 
 def rendered(one: Scene, suffix: str = ".flac") -> tuple[bytes, dict[str, Any]]:
@@ -41,7 +41,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: Path, out: Path) -> Utterance:
+def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: Path, folder: str) -> Utterance:
     """The manifest's line of a rendered scene.
 
     Args:
@@ -49,7 +49,7 @@ def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: 
         clean: The utterance that it was made from.
         facts: What `rendered` measured.
         audio_filepath: Where its audio lies, absolute.
-        out: The build folder, which paths are relative to.
+        folder: Of the build, as `folder_of` names it: paths are relative to it.
     """
     background = [_told(piece) | {"gain_db": facts["noise_gain_db"]} for piece in one.noise]
     events = [
@@ -58,7 +58,6 @@ def listed(one: Scene, clean: Utterance, facts: dict[str, Any], audio_filepath: 
         | {"snr_db_requested": event.snr_db, "snr_db": measured["snr_db"]}
         for event, measured in zip(one.events, facts["events"], strict=True)
     ]
-    folder = folder_of(out)
     cabin = one.cabin.row() if one.cabin else None
     if isinstance(one.cabin, Rir):
         cabin = {"id": one.cabin.id, "audio_filepath": relative(one.cabin.audio_filepath, folder)}

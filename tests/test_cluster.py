@@ -1,8 +1,11 @@
 """The work of `speechbench.jobs` on a Ray cluster of two nodes, one of which is killed. Ray takes seconds to start."""
 
 import os
+import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -10,9 +13,9 @@ from pathlib import Path
 import pytest
 from made_speech import contents, make_noise, make_speech
 
-from speechbench import jobs, manifest
+from speechbench import files, jobs, manifest
 from speechbench.errors import SpeechbenchError
-from synth import build, rebuild
+from synth import build, containers, rebuild
 from synth.recipe import CabinRanges, Recipe
 
 
@@ -82,6 +85,12 @@ def second(nodes):
         nodes.remove_node(node, allow_graceful=False)
 
 
+@pytest.fixture
+def pairs():
+    with in_pairs():
+        yield
+
+
 @pytest.mark.slow
 def test_the_cluster_keeps_the_contract_of_jobs(connected):
     assert list(connected(square, range(40), 2)) == [n * n for n in range(40)]
@@ -134,12 +143,7 @@ def begun_on(log, node_id):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("container", ["flac", "tar"])
-def test_a_build_loses_a_node_and_no_byte(nodes, second, connected, tmp_path, container, monkeypatch):
-    from dataclasses import replace
-
-    from synth import containers
-
-    monkeypatch.setattr(containers, "CONTAINERS", tuple(replace(one, scenes=2) for one in containers.CONTAINERS))
+def test_a_build_loses_a_node_and_no_byte(nodes, second, connected, tmp_path, container, pairs):
     plan = build.Plan(
         manifest.read(make_speech(tmp_path, [2.0] * 60)), [make_noise(tmp_path)], Recipe(cabin=CabinRanges(count=1))
     )
@@ -158,6 +162,72 @@ def test_a_build_loses_a_node_and_no_byte(nodes, second, connected, tmp_path, co
     states = {row["state"] for row in rebuild.rebuild(tmp_path / "ray", worker_count=2, run=connected)}
     assert states <= {"verified", "rebuilt"} and "rebuilt" in states
     assert contents(tmp_path / "one") == contents(tmp_path / "ray")
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from speechbench import cluster, manifest
+from synth import build
+from synth.recipe import CabinRanges, Recipe
+from test_cluster import in_pairs, signed
+if __name__ == "__main__":
+    address, speech, noise, out, log = sys.argv[1:]
+    plan = build.Plan(manifest.read(speech), [Path(noise)], Recipe(cabin=CabinRanges(count=0)))
+    with in_pairs(), cluster.connected(address, 2) as run:
+        build.build(plan, Path(out), 2, run=signed(run, log, 0.1))
+"""
+
+
+@contextmanager
+def in_pairs():
+    """While open, a chunk is two scenes, so that there are many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(containers, "CONTAINERS", tuple(replace(one, scenes=2) for one in containers.CONTAINERS))
+        yield
+
+
+def signed(run, log, seconds=0.0):
+    """A run whose workers note the numbers of their processes, and wait a moment before they give a file its place."""
+    return lambda function, items, jobs: run(partial(sign, log, seconds, function), items, jobs)
+
+
+def sign(log, seconds, function, item):
+    with Path(log).open("a") as stream:
+        stream.write(f"{os.getpid()}\n")
+    give_place = Path.replace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *paths: time.sleep(seconds) or give_place(*paths))
+        return function(item)
+
+
+@pytest.mark.slow
+def test_a_build_whose_driver_is_killed_goes_on_and_loses_no_byte(nodes, second, connected, tmp_path, pairs):
+    speech, noise, out = make_speech(tmp_path, [2.0] * 60), make_noise(tmp_path), tmp_path / "out"
+    plan = build.Plan(manifest.read(speech), [noise], Recipe(cabin=CabinRanges(count=0)))
+    build.build(plan, tmp_path / "whole")
+    whole = contents(tmp_path / "whole")
+    (tmp_path / "driver.py").write_text(DRIVER)
+    arguments = [tmp_path / "driver.py", nodes.address, speech, noise, out, tmp_path / "dead"]
+    driver = subprocess.Popen([sys.executable, *map(str, arguments)])
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("rendered/[0-9]*"))) < 4 or not list(out.glob("audio/.*.part*")):
+        assert driver.poll() is None and time.monotonic() < deadline, "was never writing"
+        time.sleep(0.005)
+    driver.kill()
+    driver.wait()
+    assert not files.is_finished(out, "synth")
+    left = {name: data for name, data in contents(out).items() if name.startswith("audio/utt")}
+    assert 8 <= len(left) < 60 and all(whole[name] == data for name, data in left.items())
+    build.build(plan, out, 2, resume=True, run=signed(connected, tmp_path / "alive"))
+    changed = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert contents(out) == whole
+    dead, alive = (set((tmp_path / name).read_text().split()) for name in ("dead", "alive"))
+    assert dead and alive and not dead & alive
+    while any(Path("/proc", number).exists() for number in dead):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.01)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == changed
 
 
 @pytest.mark.slow

@@ -86,3 +86,11 @@ def test_a_bank_that_was_listened_to_is_compared_where_it_sounds(cut, tmp_path):
     (listened,) = NoiseBank((noise(path, "wednesday", "dev"),)).listen(1, Skipped()).recordings
     (shared,) = overlap.compare([cut[0], listened], [], 1)["shared"]
     assert shared["first"] == str(path) and shared["first_start"] == pytest.approx(2.0, abs=0.1)
+
+
+def test_what_was_listened_to_is_compared_alike_and_not_decoded_again(cut, monkeypatch):
+    before = overlap.compare(cut, [], 1)
+    bank = NoiseBank(tuple(cut)).listen(2, Skipped())
+    monkeypatch.setattr(audio, "decode", None)  # decoding would fail
+    for threads in (1, 3):
+        assert overlap.compare(bank.recordings, [], threads) == before

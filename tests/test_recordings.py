@@ -32,6 +32,16 @@ def test_a_stretch_is_what_audio_reads_whether_it_is_kept_or_not(path, room):
     assert bool(recordings.kept) == bool(room)
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 22050])
+def test_a_look_is_what_audio_reads_at_any_sampling_rate_and_keeps_nothing(path, rate):
+    recordings = Recordings()
+    for is_kept in (False, True):
+        assert (path in recordings.kept) == is_kept
+        assert np.array_equal(recordings.look(path, 0.7, 0.9, rate), audio.read(path, 0.7, 0.9, rate))
+        assert (path in recordings.kept) == is_kept
+        recordings.read(path, 0.0, 1.0)
+
+
 def test_what_is_kept_cannot_be_changed_by_who_asked_for_it(tmp_path):
     path = tmp_path / "noise.flac"
     audio.write(path, np.full(2 * RATE, 0.1, np.float32))
