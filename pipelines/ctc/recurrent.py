@@ -33,8 +33,13 @@ class Bidirectional(nn.Module):
         steps = torch.arange(values.shape[1], device=values.device)
         last = lengths.unsqueeze(1) - 1
         mirror = torch.where(steps <= last, last - steps, steps).unsqueeze(2)  # (B, T, 1); its own inverse
-        reversed_, _ = self.backward_(values.take_along_dim(mirror, dim=1))
-        return torch.cat([self.onward(values)[0], reversed_.take_along_dim(mirror, dim=1)], dim=2)
+        reversed_, _ = self.backward_(_at(values, mirror))
+        return torch.cat([self.onward(values)[0], _at(reversed_, mirror)], dim=2)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """The frames of (B, T, F) at places (B, T, 1); take_along_dim would also look for negative ones, in each number."""
+    return values.gather(1, places.expand(values.shape))
 
 
 class RecurrentLayer(nn.Module):
