@@ -6,10 +6,12 @@ import torch
 from toy_language import make_corpus, speak, train
 
 from pipelines.batches import pad
-from pipelines.ctc.edges import cut, part_of, speech_edges
+from pipelines.ctc.edges import cut, part_of, speech_edges, spoken
 from pipelines.ctc.items import Item, Stored
+from pipelines.ctc.network import score_all, steps_of
 from pipelines.e2e import features
 from pipelines.e2e.tokens import Tokens, front_end
+from pipelines.modes import open_recognizer
 from speechbench import audio, manifest
 from speechbench.features import frames_of
 from speechbench.manifest import Manifest, Skipped, Utterance
@@ -65,7 +67,7 @@ def test_where_nothing_stands_out_all_is_speech(features):
 
 @pytest.mark.parametrize(
     ("edges", "silence", "part"),
-    [((100, 200), 0.3, (70, 160)), ((10, 290), 0.3, (0, 300)), ((100, 200), 0.0, (100, 100)), ((100, 200), 1e6, (0, 300))],
+    [((100, 200), 0.3, (68, 162)), ((10, 290), 0.3, (0, 300)), ((100, 200), 0.0, (100, 100)), ((100, 200), 1e6, (0, 300))],
 )
 def test_silence_is_kept_up_to_the_ends(edges, silence, part):
     assert part_of(edges, 300, silence) == part
@@ -87,6 +89,44 @@ def test_features_of_a_cut_item_are_those_frames_of_the_whole():
     assert torch.equal(batch.features[0], whole[5:13])
 
 
+def test_the_recognizer_hears_the_speech_at_its_place(trained_run):
+    """Blanks where nothing is heard; between them the scores of the part alone."""
+    recognizer = open_recognizer(Run.open(trained_run))
+    samples, first, _ = recorded(2.0, 3.0)
+    whole = recognizer.front_end(samples)
+    scores = recognizer.score(whole)
+    assert len(scores) == steps_of(torch.tensor(len(whole)))
+    start, part = spoken(whole, 0.3)
+    assert 0 < start < first and start % 4 == 0
+    (alone,) = score_all(recognizer.network, [part])
+    steps = slice(start // 4, start // 4 + len(alone))
+    assert torch.equal(scores[steps], alone)
+    outside = torch.cat([scores[: steps.start], scores[steps.stop :]])
+    assert len(outside) > 80 and outside.argmax(1).max() == 0
+    torch.testing.assert_close(outside.exp().sum(1), torch.ones(len(outside)), atol=1e-4, rtol=0)
+
+
+def test_silence_around_an_utterance_changes_neither_text_nor_times(trained_run, tmp_path):
+    """The same speech with two seconds more of room noise before it, decoded with the graph: words two seconds later."""
+    short, *_ = recorded(0.5, 0.5)
+    rows = []
+    for name, before in (("short", 0), ("long", 2)):
+        noise = np.random.default_rng(1).normal(0, 0.003, before * 16_000).astype(np.float32)
+        audio.write(tmp_path / f"{name}.flac", np.concatenate([noise, short]))
+        rows.append(Utterance(name, tmp_path / f"{name}.flac", before + short.size / 16_000, text=" ".join(WORDS)))
+    heard = list(open_recognizer(Run.open(trained_run)).transcribe(Manifest(tuple(rows)), Skipped()))
+    assert heard[0].text == heard[1].text == " ".join(WORDS)
+    for word, later in zip(heard[0].words, heard[1].words, strict=True):
+        assert later.start == pytest.approx(word.start + 2, abs=0.081) and later.end == pytest.approx(word.end + 2, abs=0.081)
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    sets = make_corpus(folder, "train", 50, "characters"), make_corpus(folder, "dev", 10, "characters", seed=1)
+    return train("e2e", *sets, folder / "run")
+
+
 @pytest.fixture
 def slow_speaker(tmp_path):
     """Three utterances: with much silence, as the toy language has them, and one whose text takes all its frames."""
@@ -104,8 +144,8 @@ def slow_speaker(tmp_path):
 def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_speaker, tmp_path):
     tokens, skipped = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")), Skipped()
     features.write(tmp_path / "features", slow_speaker, 40)
-    toy, slow, full = features.read_items(tmp_path / "features", slow_speaker, tokens, skipped, 0.3)
-    wholes = features.read(tmp_path / "features", slow_speaker, 40, tokens, skipped).items
+    toy, slow, full = features.read_items(tmp_path / "features", slow_speaker, tokens, 0.3, skipped)
+    wholes = features.read_items(tmp_path / "features", slow_speaker, tokens, 1e6, skipped)
     assert not skipped.reasons
     assert (toy.start, toy.frames) == (0, wholes[0].frames)
     assert slow.start == pytest.approx(170, abs=9) and slow.frames < wholes[1].frames - 400
@@ -117,7 +157,7 @@ def test_the_index_alone_says_the_same(slow_speaker, tmp_path):
     features.write(tmp_path / "whole", slow_speaker, 40)
     features.write(tmp_path / "index", slow_speaker, 40, index_only=True)
     assert not (tmp_path / "index" / "frames.f32").exists()
-    found = [features.read_items(tmp_path / name, slow_speaker, tokens, Skipped(), 0.3) for name in ("whole", "index")]
+    found = [features.read_items(tmp_path / name, slow_speaker, tokens, 0.3, Skipped()) for name in ("whole", "index")]
     assert [(i.id, i.start, i.frames) for i in found[0]] == [(i.id, i.start, i.frames) for i in found[1]]
 
 

@@ -1,7 +1,7 @@
-"""The silence before and behind the speech of an utterance, most of which a training can do without.
+"""The silence before and behind the speech of an utterance, most of which a recogniser can do without.
 
 It is half of what people record who press a button, speak and press it again; a network that hears all of it takes twice the
-time to learn the same, and longer to find out which steps are those of the text.
+time to learn the same, and longer to find out which steps are those of the text. B utterances, T frames, F bands.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.ctc.device import moved
+from pipelines.ctc.network import STRIDE
 from speechbench.features import FRAME_SHIFT
 
 SMOOTHED = 5  # frames over which the level is averaged, so that a click is no speech
@@ -37,10 +38,19 @@ def speech_edges(features: Tensor) -> tuple[int, int]:
 
 
 def part_of(edges: tuple[int, int], frames: int, silence: float) -> tuple[int, int]:
-    """The first of an utterance's frames, and how many, that are left with so many seconds before and behind its speech."""
+    """The first of an utterance's frames, and how many, that are left with so many seconds before and behind its speech.
+
+    The first is one at which the whole utterance would have an output, too.
+    """
     margin = round(silence / FRAME_SHIFT)
-    first = max(0, edges[0] - margin)
+    first = max(0, edges[0] - margin) // STRIDE * STRIDE
     return first, min(frames, edges[1] + margin) - first
+
+
+def spoken(features: Tensor, silence: float) -> tuple[int, Tensor]:
+    """The same for features (T, F): the first frame, and what is left."""
+    first, frames = part_of(speech_edges(features), len(features), silence)
+    return first, features[first : first + frames]
 
 
 def cut(features: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:

@@ -83,10 +83,11 @@ class Stored:
         """Read features when they are needed."""
         for number, places in groups.items():
             chosen = [self.items[place] for place in places]
-            yield (
-                number,
-                Batch(chosen, *pad([self.features(item.id)[item.start : item.start + item.frames] for item in chosen])),
-            )
+            yield number, Batch(chosen, *pad([self.heard(item) for item in chosen]))
+
+    def heard(self, item: Item) -> Tensor:
+        """The part of an utterance that is used, (T, F)."""
+        return self.features(item.id)[item.start : item.start + item.frames]
 
 
 def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:

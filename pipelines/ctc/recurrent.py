@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
+from pipelines.ctc.dropout import LockedDropout
 from pipelines.ctc.norms import Speech, norm_of
 
 
@@ -52,7 +53,7 @@ class RecurrentLayer(nn.Module):
         self.recurrence = Bidirectional(inputs, config.shape.recurrent)
         self.width = 2 * config.shape.recurrent
         self.norm = norm_of(config.norm, self.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = LockedDropout(config.dropout)
 
     def forward(self, values: Tensor, speech: Speech) -> Tensor:
         """(B, T, F) and where it holds speech -> (B, T, width)."""

@@ -37,7 +37,7 @@ class E2eConfig:
 
     seed: int = 0
     pieces: int = 0  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
-    silence: float = 0.3  # s kept before and behind the speech of what is trained on; dev and test are heard whole
+    silence: float = 0.3  # s before and behind the speech that the network hears
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -53,30 +53,22 @@ def write(folder: Path, manifest: Manifest, bands: int, *, index_only: bool = Fa
         files.write_json(aside / SKIPPED, skipped.reasons)
 
 
-def read(folder: Path, manifest: Manifest, bands: int, tokens: Tokens, skipped: Skipped) -> Stored:
-    """What `write` wrote, as whole utterances.
-
-    Args:
-        folder: That was written.
-        manifest: It was written of.
-        bands: Of the features.
-        tokens: The alphabet.
-        skipped: Takes the utterances whose audio cannot be used.
-    """
-    items = read_items(folder, manifest, tokens, skipped)
-    frames, places = Frames(folder / FRAMES, [item.frames for item in items], bands), {i.id: n for n, i in enumerate(items)}
-    return Stored(items, lambda key: frames[places[key]])
+def read(folder: Path, manifest: Manifest, bands: int, tokens: Tokens, silence: float, skipped: Skipped) -> Stored:
+    """What `write` wrote, as items to train on or to be judged by; `bands` as there, the rest as for `read_items`."""
+    lengths = {key: found["frames"] for key, found in files.read_json(folder / INDEX).items()}
+    frames, places = Frames(folder / FRAMES, list(lengths.values()), bands), {key: n for n, key in enumerate(lengths)}
+    return Stored(read_items(folder, manifest, tokens, silence, skipped), lambda key: frames[places[key]])
 
 
-def read_items(folder: Path, manifest: Manifest, tokens: Tokens, skipped: Skipped, silence: float | None = None) -> list[Item]:
-    """What `write` found out of each utterance.
+def read_items(folder: Path, manifest: Manifest, tokens: Tokens, silence: float, skipped: Skipped) -> list[Item]:
+    """The utterances that `write` found usable.
 
     Args:
         folder: That was written.
         manifest: It was written of.
         tokens: The alphabet.
+        silence: Seconds of it that are heard before and behind the speech.
         skipped: Takes the utterances whose audio cannot be used.
-        silence: Seconds of it to be used before and behind the speech; else all.
     """
     for utterance_id, reason in files.read_json(folder / SKIPPED).items():
         skipped.reasons[utterance_id] = reason  # said when it was found
@@ -84,9 +76,8 @@ def read_items(folder: Path, manifest: Manifest, tokens: Tokens, skipped: Skippe
     return [_item(by_id[key], tokens, silence, **found) for key, found in files.read_json(folder / INDEX).items()]
 
 
-def _item(utterance: Utterance, tokens: Tokens, silence: float | None, frames: int, speech: tuple[int, int]) -> Item:
+def _item(utterance: Utterance, tokens: Tokens, silence: float, frames: int, speech: tuple[int, int]) -> Item:
+    """An utterance without what is left out; where its text would not fit into the rest, a whole one."""
     whole = Item(utterance.id, utterance.text or "", frames, tokens.numbers(utterance.words))
-    if silence is None:
-        return whole
     start, count = part_of(speech, frames, silence)
     return replace(whole, start=start, frames=count) if whole.fits(count) else whole

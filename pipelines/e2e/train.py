@@ -84,7 +84,7 @@ def train(
     parallel.wait()
     tokens = Tokens(tuple(read_json(run.path / UNITS)))
     source = _source(run, config, manifest, tokens, labeller, skipped, renderer)
-    heard = features.read(folder / "dev", dev, bands, tokens, skipped)
+    heard = features.read(folder / "dev", dev, bands, tokens, config.silence, skipped)
     judge = _Judge(tokens, Stored(_labelled(heard.items, dev, labeller), heard.features))
 
     torch.manual_seed(seed_of(config.seed, "network"))
@@ -122,14 +122,14 @@ def _source(
 ) -> Source:
     """What is trained on: features that lie ready, or scenes."""
     folder, bands = run.path / FEATURES / "train", config.encoder.bands
-    found = fitting(features.read_items(folder, manifest, tokens, skipped, config.silence), manifest.name, skipped)
+    found = fitting(features.read_items(folder, manifest, tokens, config.silence, skipped), manifest.name, skipped)
     recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
     _log(run, "silence", {"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
-    left_out = f"silence of more than {config.silence:g} s before and behind the speech is left out"
+    left_out = f"silence of more than {config.silence:g} s before and behind the speech is not heard"
     say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")
     items = _labelled(found, manifest, labeller)
     if renderer is None:
-        return Stored(items, features.read(folder, manifest, bands, tokens, skipped).features)
+        return Stored(items, features.read(folder, manifest, bands, tokens, config.silence, skipped).features)
     label = labeller.of_scene if labeller else no_labels
     return Scenes(renderer, {item.id: item for item in items}, batch_front_end(bands), skipped, label)
 
@@ -180,7 +180,7 @@ class _Judge:
 
     def scores(self, network: Network, items: Sequence[Item]) -> list[Tensor]:
         """The network's scores of some of dev."""
-        return score_all(network, [self.dev.features(item.id) for item in items])
+        return score_all(network, [self.dev.heard(item) for item in items])
 
 
 def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tensor, judge: _Judge, dev: Manifest) -> None:
