@@ -1,5 +1,7 @@
 """The silence before and behind the speech of what is trained on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from pipelines.batches import pad
 from pipelines.ctc.edges import cut, part_of, speech_edges, spoken
 from pipelines.ctc.items import Item, Stored
 from pipelines.ctc.network import score_all, steps_of
+from pipelines.ctc.scenes import Scenes
 from pipelines.e2e import features
 from pipelines.e2e.tokens import Tokens, front_end
 from pipelines.modes import open_recognizer
@@ -170,3 +173,27 @@ def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, silence):
     left_out = {0.3: 1.7 + 2.7, 2.1: 0.9, 1e6: 0.0}[silence]  # of the one whose text is short
     assert row["recorded_seconds"] == pytest.approx(recorded, abs=0.01)
     assert row["used_seconds"] == pytest.approx(recorded - left_out, abs=0.25)
+
+
+def test_scenes_are_heard_where_their_clean_speech_lies():
+    """Features 0, 1, 2, ... by frame; of the short one a little less was rendered than its manifest says."""
+    clean = {
+        "long": Item("long", "x", 12, torch.tensor([1]), start=8),
+        "short": Item("short", "y", 6, torch.tensor([2]), start=4),
+    }
+    scenes = [SimpleNamespace(id=f"{name}-noisy", clean_id=name, snr_db=None, heard=iter(())) for name in clean]
+    frames = torch.tensor([30, 9])
+
+    def render(groups):
+        return (SimpleNamespace(samples=torch.zeros(2, 1), lengths=frames, scenes=list(group)) for group in groups)
+
+    def count_up(samples, lengths):
+        return torch.arange(30.0).expand(2, 30).unsqueeze(2), lengths
+
+    renderer = SimpleNamespace(scenes=lambda epoch: scenes, render=render)
+    source = Scenes(renderer, clean, count_up, Skipped())
+    assert [(item.id, item.start, item.frames) for item in source.items] == [("long-noisy", 8, 12), ("short-noisy", 4, 6)]
+    [(_, batch)] = source.read(0, {0: [0, 1]})
+    assert batch.lengths.tolist() == [12, 5]
+    assert batch.features[0, :, 0].tolist() == list(range(8, 20))
+    assert batch.features[1, :, 0].tolist() == [4, 5, 6, 7, 8] + 7 * [0]
