@@ -16,7 +16,7 @@ from speechbench.features import FRAME_SHIFT
 SMOOTHED = 5  # frames over which the level is averaged, so that a click is no speech
 QUIET, LOUD = 0.1, 0.95  # shares of the frames that are quieter than what is taken for the noise's and the speech's level
 # Where speech begins, as a share of the way from the noise's level to the speech's. 90 utterances of picovoice_intent in a car
-# (SNR 0 to 20 dB), against the edges found without the noise: at 0.3 the noise hides more than 0.3 s of speech in one, at 0.4
+# (SNR -5 to 20 dB), against the edges found without the noise: at 0.3 the noise hides more than 0.3 s of speech in one, at 0.4
 # in three, at 0.5 in seven.
 BEGINS = 0.3
 
