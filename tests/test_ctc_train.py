@@ -224,7 +224,9 @@ def test_greedy_joins_repeats_unless_a_blank_stands_between():
     assert greedy_tokens(torch.nn.functional.one_hot(path).float()) == [2, 2, 1, 3]
 
 
-@pytest.mark.parametrize(("seconds", "batch"), [(100, 4), (1600, 8), (1e6, 16)])
-def test_a_small_training_set_has_small_batches(seconds, batch):
-    assert TrainingConfig().batch_of(seconds) == batch
-    assert TrainingConfig(batch_seconds=60.0).batch_of(seconds) == 60
+@pytest.mark.parametrize(
+    ("seconds", "utterances", "batch"), [(100, 200, 4), (1600, 3200, 8), (1600, 640, 10), (1600, 100, 16), (1e6, 10**6, 16)]
+)
+def test_a_small_training_set_has_small_batches_of_several_utterances(seconds, utterances, batch):
+    assert TrainingConfig().batch_of(seconds, utterances) == batch
+    assert TrainingConfig(batch_seconds=60.0).batch_of(seconds, utterances) == 60

@@ -15,7 +15,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Literal["auto", "on", "off"]
 
 STEPS = 200  # of an epoch; with fewer a small training set takes many epochs
-BATCH_SECONDS = 4.0, 16.0  # the least and the most that this may make of a batch
+UTTERANCES = 4  # of a batch, about, that batch norm wants however few steps that leaves
+BATCH_SECONDS = 4.0, 16.0  # the least and the most that these may make of a batch
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class AugmentConfig:
     """What each epoch changes in the features, so that no utterance is seen twice alike."""
 
     stretch: float = 0.1  # the most by which time is stretched or squeezed
-    warp: float = 0.0  # the most by which frequencies are raised or lowered
+    warp: float = 0.1  # the most by which frequencies are raised or lowered
     frequency_masks: int = 1  # SpecAugment (Park et al. 2019)
     frequency_width: int = 15  # bands, the most
     time_masks: int = 1
@@ -69,7 +70,7 @@ class TrainingConfig:
     """The optimiser and its schedule."""
 
     epochs: int = 60
-    batch_seconds: float | None = None  # of audio in a batch, padding counted; else a 200th of the training set, from 4 to 16
+    batch_seconds: float | None = None  # of audio in a batch, padding counted; else see `batch_of`
     learning_rate: float = 1.5e-3  # the highest; warmed up, then lowered along a cosine
     encoder_rate: float = 1.0  # the encoder's share of it, for an encoder that knows something already
     warmup: float = 0.15  # share of the steps
@@ -92,7 +93,7 @@ class TrainingConfig:
         check_bounds(self, look_every=(1, math.inf), patience=(0, math.inf), average=(1, 50))
         check_bounds(self, checkpoint_seconds=(0, math.inf))
 
-    def batch_of(self, seconds: float) -> float:
-        """Seconds of audio in a batch, for so many seconds of training speech."""
+    def batch_of(self, seconds: float, utterances: int) -> float:
+        """Seconds of audio in a batch, for so much training speech: a 200th of it or four utterances, from 4 to 16."""
         least, most = BATCH_SECONDS
-        return self.batch_seconds or min(max(seconds / STEPS, least), most)
+        return self.batch_seconds or min(max(seconds / STEPS, UTTERANCES * seconds / utterances, least), most)

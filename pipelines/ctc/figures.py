@@ -19,7 +19,7 @@ def head_figures(network: Network, dev: Stored) -> Row:
     tallies = dict.fromkeys(network.heads, Tally())
     for first in range(0, len(dev.items), AT_ONCE):
         items = dev.items[first : first + AT_ONCE]
-        features, lengths = pad([dev.features(item.id) for item in items])
+        features, lengths = pad([dev.heard(item) for item in items])
         _, steps, told = tasks(features.to(device), lengths)
         for name, outputs in told.items():
             head, sequence = network.heads[name], outputs.ndim == 3

@@ -20,13 +20,14 @@ PHONEMES = "phonemes"  # the one label that must fit into the steps, as the toke
 
 @dataclass(frozen=True)
 class Item:
-    """One utterance: its frames, T, its token numbers (U,), and what further heads shall tell of it."""
+    """One utterance: its frames, T, its token numbers (U,), what further heads shall tell of it, and where it begins."""
 
     id: str
     text: str
     frames: int
     tokens: Tensor
     labels: Labels = field(default_factory=dict)
+    start: int = 0  # the first frame of what was recorded that is used; silence lies before it
 
     def fits(self, frames: int) -> bool:
         """Whether so many frames are enough for its tokens, and for its phonemes if it has any."""
@@ -76,13 +77,17 @@ class Stored:
     """Features that lie ready, the same in each epoch."""
 
     items: Sequence[Item]
-    features: Callable[[str], Tensor]  # of an utterance, by its id
+    features: Callable[[str], Tensor]  # of all that was recorded of an utterance, by its id
 
     def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
         """Read features when they are needed."""
         for number, places in groups.items():
             chosen = [self.items[place] for place in places]
-            yield number, Batch(chosen, *pad([self.features(item.id) for item in chosen]))
+            yield number, Batch(chosen, *pad([self.heard(item) for item in chosen]))
+
+    def heard(self, item: Item) -> Tensor:
+        """The part of an utterance that is used, (T, F)."""
+        return self.features(item.id)[item.start : item.start + item.frames]
 
 
 def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:

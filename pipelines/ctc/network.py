@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipelines.batches import pad
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.conformer import ConformerLayer
+from pipelines.ctc.dropout import LockedDropout
 from pipelines.ctc.norms import Speech, norm_of, speech_of
 from pipelines.ctc.recurrent import RecurrentLayer
 from pipelines.ctc.sizes import Kind
@@ -23,7 +24,8 @@ from speechbench.features import FRAME_SHIFT
 from speechbench.progress import say
 
 KERNEL = 5
-STEP = 4 * FRAME_SHIFT  # s, between two outputs
+STRIDE = 4  # frames between two outputs
+STEP = STRIDE * FRAME_SHIFT  # s
 AT_ONCE = 16  # utterances per batch outside training
 LAYERS: dict[Kind, type[RecurrentLayer] | type[ConformerLayer]] = {"recurrent": RecurrentLayer, "conformer": ConformerLayer}
 CANDIDATES = Candidates((0.7, 1.0, 0.5), (0.3, 0.0, 0.6), (0.0, -0.7, -1.4, 0.7))  # decoding weights to try on dev
@@ -45,7 +47,7 @@ class Convolutions(nn.Module):
             nn.Conv1d(i, o, KERNEL, stride=2, padding=KERNEL // 2, bias=biased) for i, o in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(norm_of(config.norm, width) for width in widths[1:])
-        self.dropouts = nn.ModuleList(nn.Dropout(config.dropout) for _ in widths[1:])
+        self.dropouts = nn.ModuleList(LockedDropout(config.dropout) for _ in widths[1:])
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, F) and lengths (B,) -> (B, T / 4, channels) and lengths."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
+from pipelines.ctc.dropout import LockedDropout
 from pipelines.ctc.norms import Speech, norm_of
 
 
@@ -33,8 +34,13 @@ class Bidirectional(nn.Module):
         steps = torch.arange(values.shape[1], device=values.device)
         last = lengths.unsqueeze(1) - 1
         mirror = torch.where(steps <= last, last - steps, steps).unsqueeze(2)  # (B, T, 1); its own inverse
-        reversed_, _ = self.backward_(values.take_along_dim(mirror, dim=1))
-        return torch.cat([self.onward(values)[0], reversed_.take_along_dim(mirror, dim=1)], dim=2)
+        reversed_, _ = self.backward_(_at(values, mirror))
+        return torch.cat([self.onward(values)[0], _at(reversed_, mirror)], dim=2)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """The frames of (B, T, F) at places (B, T, 1); take_along_dim would also look for negative ones, in each number."""
+    return values.gather(1, places.expand(values.shape))
 
 
 class RecurrentLayer(nn.Module):
@@ -47,7 +53,7 @@ class RecurrentLayer(nn.Module):
         self.recurrence = Bidirectional(inputs, config.shape.recurrent)
         self.width = 2 * config.shape.recurrent
         self.norm = norm_of(config.norm, self.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = LockedDropout(config.dropout)
 
     def forward(self, values: Tensor, speech: Speech) -> Tensor:
         """(B, T, F) and where it holds speech -> (B, T, width)."""

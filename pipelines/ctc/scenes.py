@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from pipelines.ctc.edges import cut
 from pipelines.ctc.heads import Labels
 from pipelines.ctc.items import Batch, Batches, Item, too_short
 from speechbench.manifest import Skipped
@@ -95,7 +97,7 @@ class Scenes:
 
     @cached_property
     def items(self) -> Sequence[Item]:
-        """An item for each scene: as long as its clean utterance, with the same tokens."""
+        """An item for each scene: the frames of its clean utterance, with the same tokens."""
         return [replace(self.clean[scene.clean_id], id=scene.id) for scene in self._usable(0)]
 
     def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
@@ -106,6 +108,9 @@ class Scenes:
         for batch in self.renderer.render([scenes[place] for place in places] for places in groups.values()):
             features, lengths = self.front_end(batch.samples, batch.lengths)
             items, kept = list[Item](), list[int]()
+            starts = torch.tensor([by_id[scene.id].start for scene in batch.scenes])
+            lengths = torch.minimum(torch.tensor([by_id[scene.id].frames for scene in batch.scenes]), lengths - starts)
+            features = cut(features, starts, lengths)
             for place, (scene, frames) in enumerate(zip(batch.scenes, lengths.tolist(), strict=True)):
                 item = by_id[scene.id]
                 item = replace(item, labels={**item.labels, **self.label(scene)})

@@ -123,7 +123,7 @@ class _Epochs:
         self.counts = [len(self.batches(epoch)) for epoch in range(1, training.config.epochs + 1)]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        size = round(self.training.config.batch_of(FRAME_SHIFT * sum(self.lengths)) / FRAME_SHIFT)
+        size = round(self.training.config.batch_of(FRAME_SHIFT * sum(self.lengths), len(self.lengths)) / FRAME_SHIFT)
         return length_batches(self.lengths, size, generator_of(self.training.seed, "batches", epoch))
 
 

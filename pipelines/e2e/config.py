@@ -37,6 +37,7 @@ class E2eConfig:
 
     seed: int = 0
     pieces: int = 0  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
+    silence: float = 0.3  # s before and behind the speech that the network hears
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -45,4 +46,4 @@ class E2eConfig:
     beam: float = 11.0  # of the search, in scaled log-likelihood
 
     def __post_init__(self) -> None:
-        check_bounds(self, beam=(1, math.inf), pieces=(0, math.inf))
+        check_bounds(self, beam=(1, math.inf), pieces=(0, math.inf), silence=(0, math.inf))

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from math import log
 from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from pipelines import tensors
 from pipelines.batches import extract
 from pipelines.ctc.beam import prefix_beam
-from pipelines.ctc.network import STEP, Network, score_all
+from pipelines.ctc.edges import spoken
+from pipelines.ctc.network import STEP, STRIDE, Network, score_all, steps_of
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.tokens import SPACE, Tokens, front_end, greedy
 from pipelines.packages import missing_packages
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from pipelines.graph import Topology
 
 NETWORK = "network.safetensors"
+UNHEARD = log(1e-6)  # of each token but the blank in a step of silence that the network does not hear
 
 
 def topology_of(tokens: Tokens) -> Topology:
@@ -68,11 +74,24 @@ class E2eRecognizer:
 
         return Decoder(self.run.path, topology_of(self.tokens), STEP, self.log_priors)
 
+    def score(self, features: Tensor) -> Tensor:
+        """The network's log-probabilities; blanks where silence is left out, so that all times are those of the recording.
+
+        Shape:
+            (T, F) -> (T / 4, V)
+        """
+        first, part = spoken(features, self.config.silence)
+        (heard,) = score_all(self.network, [part])
+        scores = heard.new_full((int(steps_of(torch.tensor(len(features)))), heard.shape[1]), UNHEARD)
+        scores[:, 0] = 0.0
+        scores[first // STRIDE :][: len(heard)] = heard
+        return scores
+
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """For each utterance the best words with the language model, the network's own text, and what else is asked for."""
         decoder = None if request.greedy else self.decoder
         for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
-            (scores,) = score_all(self.network, [features])
+            scores = self.score(features)
             text = greedy(scores, self.tokens)
             if decoder is None:
                 heard = Hypothesis(utterance.id, text, duration=utterance.duration)

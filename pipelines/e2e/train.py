@@ -29,6 +29,7 @@ from pipelines.e2e.transfer import HEADS, UNITS, Start
 from pipelines.packages import missing_packages
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, open_lexicon, prepare_words, report_language_model
+from speechbench.features import FRAME_SHIFT
 from speechbench.files import read_json, write_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
@@ -78,13 +79,12 @@ def train(
         lexicon = prepare_words(run, config.language_model, texts, partial(spell, pieces=pieces))
         report_language_model(run, dev)
         write_json(run.path / UNITS, list(Tokens.of(lexicon).units))
-        if renderer is None:
-            features.write(folder / "train", manifest, bands)
+        features.write(folder / "train", manifest, bands, index_only=renderer is not None)
         features.write(folder / "dev", dev, bands)
     parallel.wait()
     tokens = Tokens(tuple(read_json(run.path / UNITS)))
     source = _source(run, config, manifest, tokens, labeller, skipped, renderer)
-    heard = features.read(folder / "dev", dev, bands, tokens, skipped)
+    heard = features.read(folder / "dev", dev, bands, tokens, config.silence, skipped)
     judge = _Judge(tokens, Stored(_labelled(heard.items, dev, labeller), heard.features))
 
     torch.manual_seed(seed_of(config.seed, "network"))
@@ -121,13 +121,17 @@ def _source(
     renderer: Renderer | None,
 ) -> Source:
     """What is trained on: features that lie ready, or scenes."""
-    bands = config.encoder.bands
+    folder, bands = run.path / FEATURES / "train", config.encoder.bands
+    found = fitting(features.read_items(folder, manifest, tokens, config.silence, skipped), manifest.name, skipped)
+    recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
+    _log(run, "silence", {"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
+    left_out = f"silence of more than {config.silence:g} s before and behind the speech is not heard"
+    say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")
+    items = _labelled(found, manifest, labeller)
     if renderer is None:
-        stored = features.read(run.path / FEATURES / "train", manifest, bands, tokens, skipped)
-        return Stored(_labelled(fitting(stored.items, manifest.name, skipped), manifest, labeller), stored.features)
-    clean = _labelled(fitting(features.clean_items(manifest, tokens), manifest.name, skipped), manifest, labeller)
+        return Stored(items, features.read(folder, manifest, bands, tokens, config.silence, skipped).features)
     label = labeller.of_scene if labeller else no_labels
-    return Scenes(renderer, {item.id: item for item in clean}, batch_front_end(bands), skipped, label)
+    return Scenes(renderer, {item.id: item for item in items}, batch_front_end(bands), skipped, label)
 
 
 def _labelled(items: Sequence[Item], manifest: Manifest, labeller: Labeller | None) -> Sequence[Item]:
@@ -176,7 +180,7 @@ class _Judge:
 
     def scores(self, network: Network, items: Sequence[Item]) -> list[Tensor]:
         """The network's scores of some of dev."""
-        return score_all(network, [self.dev.features(item.id) for item in items])
+        return score_all(network, [self.dev.heard(item) for item in items])
 
 
 def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tensor, judge: _Judge, dev: Manifest) -> None:

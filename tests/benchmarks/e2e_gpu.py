@@ -146,7 +146,7 @@ def main() -> None:
 def tell(name: str, network: Network, source: Source, config: TrainingConfig, peak: float | None) -> None:
     """Measure, and print a line."""
     lengths = [item.frames for item in source.items]
-    frames = round(config.batch_of(FRAME_SHIFT * sum(lengths)) / FRAME_SHIFT)
+    frames = round(config.batch_of(FRAME_SHIFT * sum(lengths), len(lengths)) / FRAME_SHIFT)
     batches = length_batches(lengths, frames, np.random.default_rng(0))
     stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
     began = time.perf_counter()

@@ -1,0 +1,199 @@
+"""The silence before and behind the speech of what is trained on."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from toy_language import make_corpus, speak, train
+
+from pipelines.batches import pad
+from pipelines.ctc.edges import cut, part_of, speech_edges, spoken
+from pipelines.ctc.items import Item, Stored
+from pipelines.ctc.network import score_all, steps_of
+from pipelines.ctc.scenes import Scenes
+from pipelines.e2e import features
+from pipelines.e2e.tokens import Tokens, front_end
+from pipelines.modes import open_recognizer
+from speechbench import audio, manifest
+from speechbench.features import frames_of
+from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.run import Run
+
+WORDS = ["cat", "zebra", "dog"]
+
+
+def recorded(before, after, noise=0.003, seed=0):
+    """The words, without a pause at the edges, with so many seconds of room noise before and behind; and where they lie."""
+    rng = np.random.default_rng(seed)
+    spoken = speak(WORDS, "characters", rng)[1280:-1280]  # the least pause is 0.08 s
+    wave = np.concatenate([np.zeros(round(before * 16_000)), spoken, np.zeros(round(after * 16_000))])
+    return (
+        (wave + rng.normal(0, noise, wave.size)).astype(np.float32),
+        frames_of(round(before * 16_000)),
+        frames_of(spoken.size),
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), [(2.0, 3.0), (0.5, 0.0), (0.0, 0.4), (4.0, 1.0)])
+@pytest.mark.parametrize("noise", [0.001, 0.01])
+def test_edges_of_the_speech_are_found(before, after, noise):
+    samples, first, frames = recorded(before, after, noise)
+    start, end = speech_edges(front_end(40)(samples))
+    assert start == pytest.approx(first, abs=9) and end == pytest.approx(first + frames, abs=9)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_noise_that_hides_the_edges_hides_no_speech(noise):
+    samples, first, frames = recorded(2.0, 3.0, noise)
+    start, end = speech_edges(front_end(40)(samples))
+    assert start < first + 9 and end > first + frames - 9
+
+
+def test_a_pause_within_the_speech_is_kept():
+    one, _, _ = recorded(1.0, 1.0)
+    two, _, frames = recorded(1.0, 1.0, seed=1)
+    start, end = speech_edges(front_end(40)(np.concatenate([one, two])))
+    assert start == pytest.approx(100, abs=9)
+    assert end == pytest.approx(frames_of(one.size) + 100 + frames, abs=9)
+
+
+def test_the_level_moves_no_edge():
+    samples, *_ = recorded(1.0, 2.0, 0.01)
+    assert speech_edges(front_end(40)(samples)) == speech_edges(front_end(40)(0.1 * samples))
+
+
+@pytest.mark.parametrize("features", [torch.zeros(50, 4), torch.full((3, 4), torch.nan), torch.ones(1, 4)])
+def test_where_nothing_stands_out_all_is_speech(features):
+    assert speech_edges(features) == (0, len(features))
+
+
+@pytest.mark.parametrize(
+    ("edges", "silence", "part"),
+    [((100, 200), 0.3, (68, 162)), ((10, 290), 0.3, (0, 300)), ((100, 200), 0.0, (100, 100)), ((100, 200), 1e6, (0, 300))],
+)
+def test_silence_is_kept_up_to_the_ends(edges, silence, part):
+    assert part_of(edges, 300, silence) == part
+
+
+def test_a_batch_is_cut_as_its_utterances_are():
+    utterances = [torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (9, 5, 7)]
+    features, _ = pad(utterances)
+    starts, lengths = torch.tensor([2, 0, 6]), torch.tensor([4, 5, 1])
+    expected, _ = pad([one[s : s + n] for one, s, n in zip(utterances, starts.tolist(), lengths.tolist(), strict=True)])
+    assert torch.equal(cut(features, starts, lengths), expected)
+
+
+def test_features_of_a_cut_item_are_those_frames_of_the_whole():
+    whole = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    item = Item("a", "x", 8, torch.tensor([1]), start=5)
+    [(number, batch)] = Stored([item], {"a": whole}.__getitem__).read(0, {4: [0]})
+    assert number == 4 and batch.lengths.tolist() == [8]
+    assert torch.equal(batch.features[0], whole[5:13])
+
+
+def test_the_recognizer_hears_the_speech_at_its_place(trained_run):
+    """Blanks where nothing is heard; between them the scores of the part alone."""
+    recognizer = open_recognizer(Run.open(trained_run))
+    samples, first, _ = recorded(2.0, 3.0)
+    whole = recognizer.front_end(samples)
+    scores = recognizer.score(whole)
+    assert len(scores) == steps_of(torch.tensor(len(whole)))
+    start, part = spoken(whole, 0.3)
+    assert 0 < start < first and start % 4 == 0
+    (alone,) = score_all(recognizer.network, [part])
+    steps = slice(start // 4, start // 4 + len(alone))
+    assert torch.equal(scores[steps], alone)
+    outside = torch.cat([scores[: steps.start], scores[steps.stop :]])
+    assert len(outside) > 80 and outside.argmax(1).max() == 0
+    torch.testing.assert_close(outside.exp().sum(1), torch.ones(len(outside)), atol=1e-4, rtol=0)
+
+
+def test_silence_around_an_utterance_changes_neither_text_nor_times(trained_run, tmp_path):
+    """The same speech with two seconds more of room noise before it, decoded with the graph: words two seconds later."""
+    short, *_ = recorded(0.5, 0.5)
+    rows = []
+    for name, before in (("short", 0), ("long", 2)):
+        noise = np.random.default_rng(1).normal(0, 0.003, before * 16_000).astype(np.float32)
+        audio.write(tmp_path / f"{name}.flac", np.concatenate([noise, short]))
+        rows.append(Utterance(name, tmp_path / f"{name}.flac", before + short.size / 16_000, text=" ".join(WORDS)))
+    heard = list(open_recognizer(Run.open(trained_run)).transcribe(Manifest(tuple(rows)), Skipped()))
+    assert heard[0].text == heard[1].text == " ".join(WORDS)
+    for word, later in zip(heard[0].words, heard[1].words, strict=True):
+        assert later.start == pytest.approx(word.start + 2, abs=0.081) and later.end == pytest.approx(word.end + 2, abs=0.081)
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    sets = make_corpus(folder, "train", 50, "characters"), make_corpus(folder, "dev", 10, "characters", seed=1)
+    return train("e2e", *sets, folder / "run")
+
+
+@pytest.fixture
+def slow_speaker(tmp_path):
+    """Three utterances: with much silence, as the toy language has them, and one whose text takes all its frames."""
+    path = make_corpus(tmp_path, "train", 1, "characters")
+    samples, *_ = recorded(2.0, 3.0)
+    audio.write(tmp_path / "slow.flac", samples)
+    audio.write(tmp_path / "full.flac", samples)
+    slow = Utterance("slow", tmp_path / "slow.flac", samples.size / 16_000, text="cat")
+    full = Utterance("full", tmp_path / "full.flac", samples.size / 16_000, text=" ".join(["zebra"] * 25))
+    rows = Manifest((*manifest.read(path), slow, full))
+    rows.write(tmp_path / "all.jsonl")
+    return manifest.read(tmp_path / "all.jsonl")
+
+
+def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_speaker, tmp_path):
+    tokens, skipped = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")), Skipped()
+    features.write(tmp_path / "features", slow_speaker, 40)
+    toy, slow, full = features.read_items(tmp_path / "features", slow_speaker, tokens, 0.3, skipped)
+    wholes = features.read_items(tmp_path / "features", slow_speaker, tokens, 1e6, skipped)
+    assert not skipped.reasons
+    assert (toy.start, toy.frames) == (0, wholes[0].frames)
+    assert slow.start == pytest.approx(170, abs=9) and slow.frames < wholes[1].frames - 400
+    assert (full.start, full.frames) == (0, wholes[2].frames)
+
+
+def test_the_index_alone_says_the_same(slow_speaker, tmp_path):
+    tokens = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz"))
+    features.write(tmp_path / "whole", slow_speaker, 40)
+    features.write(tmp_path / "index", slow_speaker, 40, index_only=True)
+    assert not (tmp_path / "index" / "frames.f32").exists()
+    found = [features.read_items(tmp_path / name, slow_speaker, tokens, 0.3, Skipped()) for name in ("whole", "index")]
+    assert [(i.id, i.start, i.frames) for i in found[0]] == [(i.id, i.start, i.frames) for i in found[1]]
+
+
+@pytest.mark.parametrize("silence", [0.3, 2.1, 1e6])
+def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, silence):
+    path = tmp_path / "all.jsonl"
+    out = train("e2e", path, path, tmp_path / "run", f"silence={silence}", "training.epochs=1")
+    (row,) = [row for row in Run.open(out).metrics() if row["stage"] == "silence"]
+    recorded = sum(utterance.duration for utterance in slow_speaker)
+    left_out = {0.3: 1.7 + 2.7, 2.1: 0.9, 1e6: 0.0}[silence]  # of the one whose text is short
+    assert row["recorded_seconds"] == pytest.approx(recorded, abs=0.01)
+    assert row["used_seconds"] == pytest.approx(recorded - left_out, abs=0.25)
+
+
+def test_scenes_are_heard_where_their_clean_speech_lies():
+    """Features 0, 1, 2, ... by frame; of the short one a little less was rendered than its manifest says."""
+    clean = {
+        "long": Item("long", "x", 12, torch.tensor([1]), start=8),
+        "short": Item("short", "y", 6, torch.tensor([2]), start=4),
+    }
+    scenes = [SimpleNamespace(id=f"{name}-noisy", clean_id=name, snr_db=None, heard=iter(())) for name in clean]
+    frames = torch.tensor([30, 9])
+
+    def render(groups):
+        return (SimpleNamespace(samples=torch.zeros(2, 1), lengths=frames, scenes=list(group)) for group in groups)
+
+    def count_up(samples, lengths):
+        return torch.arange(30.0).expand(2, 30).unsqueeze(2), lengths
+
+    renderer = SimpleNamespace(scenes=lambda epoch: scenes, render=render)
+    source = Scenes(renderer, clean, count_up, Skipped())
+    assert [(item.id, item.start, item.frames) for item in source.items] == [("long-noisy", 8, 12), ("short-noisy", 4, 6)]
+    [(_, batch)] = source.read(0, {0: [0, 1]})
+    assert batch.lengths.tolist() == [12, 5]
+    assert batch.features[0, :, 0].tolist() == list(range(8, 20))
+    assert batch.features[1, :, 0].tolist() == [4, 5, 6, 7, 8] + 7 * [0]
