@@ -156,13 +156,13 @@ class _Training:
     def to(self, last: str, phonemes: Topology) -> None:
         """Train all stages up to the last."""
         sentences = self._sentences(phonemes)
-        stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, sentences))
+        stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, phonemes))
         if last == "monophone":
             return
         tied = grown(self.corpus.plain, stage, self.config.gmm, self.config.tree)
         paths = self.corpus.plain.cut(stage.alignment)
         sentences = self._sentences(tied)
-        stage = self._gmm("triphone", triphone, sentences, lambda number: retied(paths[number], phonemes, tied))
+        stage = self._gmm("triphone", triphone, sentences, lambda numbers: [retied(paths[n], phonemes, tied) for n in numbers])
         if last == "network":
             self._network(sentences, stage)
 
@@ -183,9 +183,10 @@ class _Training:
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, self.corpus.spoken)
 
-    def _flat_start(self, sentences: Sentences, number: int) -> Alignment:
-        energy = self.corpus.plain[number].logsumexp(1)
-        return flat_start(sentences.graph(number), sentences.topology, energy.numpy())
+    def _flat_start(self, phonemes: Topology, numbers: Sequence[int]) -> list[Alignment]:
+        corpus = self.corpus
+        energies = ((corpus.spoken[number].words, corpus.plain[number].logsumexp(1).numpy()) for number in numbers)
+        return [flat_start(words, self.lexicon, phonemes, energy) for words, energy in energies]
 
     def _once(self, name: str, make: Callable[[Path, Log], None]) -> Path:
         """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
@@ -218,7 +219,8 @@ class _Training:
 
         stage = last = made(name, corpus.plain, start, True)
         if name == self.config.acoustic and corpus.heard is not corpus.plain:
-            last = made(as_heard(name), corpus.heard, corpus.heard.cut(stage.alignment).__getitem__, False)
+            paths = corpus.heard.cut(stage.alignment)
+            last = made(as_heard(name), corpus.heard, lambda numbers: [paths[number] for number in numbers], False)
         self.judge(name, mixture_acoustic(last, config))
         return stage
 
