@@ -7,7 +7,6 @@ from pipelines.frames import write_frames
 from pipelines.graph import Topology, units_on
 from pipelines.phoneme import align, trellis
 from pipelines.phoneme.align import CLICK, PAUSE, Sentences, flat_start, retied
-from pipelines.phoneme.corpus import Spoken
 from pipelines.tree import LEFT, RIGHT, Question, Tree
 
 LEXICON = {"tea": (("T", "IY"),), "mate": (("M", "EY", "T"),)}
@@ -16,7 +15,7 @@ UNITS = {"tea mate": ["SIL", "T", "IY", "SIL", "M", "EY", "T", "SIL"], "mate": [
 
 
 def sentences_of(texts, topology=TOPOLOGY):
-    return Sentences(topology, LEXICON, [Spoken(text, text.split(), None, [0]) for text in texts])
+    return Sentences(topology, LEXICON, [text.split() for text in texts])
 
 
 @pytest.fixture
@@ -139,7 +138,7 @@ def test_flat_start_with_hardly_a_frame_to_spare():
 
 def test_some_sentences_are_the_same_as_among_all(sentences):
     some = sentences.some([1])
-    assert [one.words for one in some.spoken] == [sentences.spoken[1].words]
+    assert some.texts == [sentences.texts[1]]
     assert some.trellis(0) is sentences.trellis(1)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from pipelines.frames import Frames
 from pipelines.graph import Aligner, BestPath, Graph, Topology, pieces_of
-from pipelines.phoneme.corpus import Spoken
 from pipelines.phoneme.trellis import Trellis, Trellises, best_paths, groups
 from speechbench.lexicon import Lexicon, Pronunciation
 
@@ -33,15 +32,15 @@ MOST_CELLS = 64_000_000  # states times frames of an utterance that is aligned a
 class Sentences:
     """What can be said for a corpus' sentences under a topology."""
 
-    def __init__(self, topology: Topology, lexicon: Lexicon, spoken: Sequence[Spoken]) -> None:
-        self.topology, self.lexicon, self.spoken = topology, lexicon, spoken
+    def __init__(self, topology: Topology, lexicon: Lexicon, texts: Sequence[Sequence[str]]) -> None:
+        self.topology, self.lexicon, self.texts = topology, lexicon, texts
         self._make = Trellises(topology, lexicon)
         self._kept: dict[int, Trellis] = {}
         self._aligner = cache(partial(Aligner, topology, lexicon))
 
     def some(self, numbers: Sequence[int]) -> Sentences:
         """The sentences of some utterances alone."""
-        found = Sentences(self.topology, self.lexicon, [self.spoken[number] for number in numbers])
+        found = Sentences(self.topology, self.lexicon, [self.texts[number] for number in numbers])
         found._kept = dict(enumerate(map(self.trellis, numbers)))
         return found
 
@@ -49,7 +48,7 @@ class Sentences:
         """What can be said for one utterance."""
         found = self._kept.get(number)
         if found is None:
-            found = self._make.of(self.spoken[number].words)
+            found = self._make.of(self.texts[number])
             if number < MOST_KEPT:
                 self._kept[number] = found
         return found
@@ -91,7 +90,7 @@ class Sentences:
         columns = self.trellis(number).columns
         values = np.zeros((length, self.topology.columns), dtype=np.float32)
         values[:, columns] = ACOUSTIC_SCALE * scores(number, columns)
-        path = follow(self._aligner().graph(self.spoken[number].words), values)
+        path = follow(self._aligner().graph(self.texts[number]), values)
         assert path is not None, "there are frames for each state and the search is open"
         return path.columns
 

@@ -20,6 +20,11 @@ CHUNK = 64  # frames of one column that are worked on together
 Block = tuple[Tensor, Tensor]  # frames (T, F) and the column of each (T,)
 
 
+def squared(frames: Tensor) -> Tensor:
+    """[x^2, x], of which the log-likelihood of a Gaussian is a linear function, (T, F) -> (T, 2 F)."""
+    return torch.cat([frames.square(), frames], dim=1)
+
+
 @dataclass(frozen=True)
 class Chunks:
     """Frames by column, in chunks of one column each: what is done for each column is then one batched product.
@@ -28,21 +33,20 @@ class Chunks:
     """
 
     columns: Tensor  # (C,)
-    values: Tensor  # (C, K, F); zeros fill the last chunk of a column
+    values: Tensor  # (C, K, 2 F), [x^2, x] of each frame; some frame or other fills the last chunk of a column
     real: Tensor  # (C, K, 1): 1 for a frame, 0 for what fills
 
     @classmethod
     def of(cls, frames: Tensor, columns: Tensor) -> Chunks:
         """Those of a block."""
-        order, counts = torch.argsort(columns, stable=True), torch.bincount(columns)
+        counts = torch.bincount(columns)
         chunks = torch.div(counts + CHUNK - 1, CHUNK, rounding_mode="floor")
         gaps = (chunks.cumsum(0) - chunks) * CHUNK - (counts.cumsum(0) - counts)  # what fills before each column
         places = torch.arange(len(columns)) + gaps.repeat_interleave(counts)
-        total = int(chunks.sum()) * CHUNK
-        values, real = frames.new_zeros(total, frames.shape[1]), frames.new_zeros(total, 1)
-        values[places], real[places] = frames[order], 1.0
         own = torch.arange(len(counts)).repeat_interleave(chunks)
-        return cls(own, values.view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
+        order, real = torch.zeros(len(own) * CHUNK, dtype=torch.long), torch.zeros(len(own) * CHUNK)
+        order[places], real[places] = torch.argsort(columns, stable=True), 1.0
+        return cls(own, squared(frames[order]).view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class Scorer:
 
         Columns are last: what follows over the Gaussians is then over whole rows, which is a third faster.
         """
-        both = torch.cat([frames.square(), frames], dim=1)
-        return torch.addmm(self.constants.flatten(), both, self.linear.flatten(0, 1).T).view(len(frames), *self.constants.shape)
+        return torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T).view(len(frames), *self.constants.shape)
 
     def nearest(self, frames: Tensor, columns: Tensor) -> Tensor:
         """That of the likeliest Gaussian of each of some columns alone, which is found sooner than the sum.
@@ -104,8 +107,7 @@ class Mixtures:
         """How much each Gaussian of its column has of each frame, (C, K, M); nothing of what fills a chunk."""
         scorer = self.scorer()
         constants, linear = scorer.constants.T[chunks.columns], scorer.linear.transpose(0, 1)[chunks.columns]
-        both = torch.cat([chunks.values.square(), chunks.values], dim=2)
-        return torch.baddbmm(constants.unsqueeze(1), both, linear.transpose(1, 2)).softmax(dim=2) * chunks.real
+        return torch.baddbmm(constants.unsqueeze(1), chunks.values, linear.transpose(1, 2)).softmax(dim=2) * chunks.real
 
     def split(self) -> Mixtures:
         """Twice as many Gaussians: each moved by a fifth of its deviation up and down."""
@@ -116,19 +118,18 @@ class Mixtures:
             torch.cat([self.variances, self.variances], 1),
         )
 
-    def update(self, blocks: Iterable[Block]) -> Mixtures:
+    def update(self, blocks: Iterable[Chunks]) -> Mixtures:
         """One EM step; a column without frames stays as it is."""
-        occupancies = torch.zeros(self.weights.shape, dtype=torch.double)
-        sums, squares = (torch.zeros(self.means.shape, dtype=torch.double) for _ in range(2))
-        for frames, columns in blocks:
-            chunks = Chunks.of(frames, columns)
+        columns, gaussians, size = self.means.shape
+        occupancies = torch.zeros(columns, gaussians, dtype=torch.double)
+        sums = torch.zeros(columns, gaussians, 2 * size, dtype=torch.double)
+        for chunks in blocks:
             shares = self.shares(chunks)
             occupancies.index_add_(0, chunks.columns, shares.sum(1).double())
             sums.index_add_(0, chunks.columns, (shares.mT @ chunks.values).double())
-            squares.index_add_(0, chunks.columns, (shares.mT @ chunks.values.square()).double())
         total = occupancies.clamp_min(1e-8).unsqueeze(2)
-        means = sums / total
-        variances = (squares / total - means.square()).clamp_min(VARIANCE_FLOOR)
+        squares, means = (sums / total).split(size, dim=2)
+        variances = (squares - means.square()).clamp_min(VARIANCE_FLOOR)
         seen = occupancies.sum(1, keepdim=True) >= LEAST_FRAMES
         kept = seen & (occupancies >= occupancies.amax(1, keepdim=True).clamp_max(LEAST_FRAMES))
         weights = torch.where(kept, occupancies, 0.0)

@@ -5,8 +5,8 @@ monophone: MFCC with deltas; flat start. triphone: spliced MFCC under LDA and ML
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from pipelines.graph import Topology
 from pipelines.phoneme.align import Alignment, Sentences
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
-from pipelines.phoneme.gmm import Block, Mixtures
+from pipelines.phoneme.gmm import Block, Chunks, Mixtures
 from pipelines.phoneme.transforms import lda, mllt, splice
 from pipelines.tree import Tree
 from speechbench.features import FRAME_SHIFT, cepstra, cmvn, with_deltas
@@ -29,9 +29,9 @@ Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T
 Start = Callable[[Sequence[int]], list[Alignment]]  # the numbers of utterances to their alignments
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
-BLOCK = 200_000  # frames that are worked on at once: 32 MB of 40 features
+BLOCK = 400_000  # frames that are worked on at once, an hour: 64 MB of 40 features
 SCORED_FRAMES = 5_000  # whose likelihood is reported
-EPOCHS = 2  # EM steps per alignment
+EPOCHS = 2  # EM steps at once; one Gaussian is found in one
 MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
 MIXTURES, TREE, ALIGNMENT = "mixtures.safetensors", "tree.json", "alignment.npy"
 
@@ -83,12 +83,21 @@ class Training:
     alignment: Alignment
     mixtures: Mixtures
     transform: Tensor | None = None  # (F, F), MLLT's, under which the frames lie in the file
+    _chunks: list[Chunks] | None = field(default=None, init=False)
 
     def blocks(self) -> Iterator[Block]:
         """All frames with their columns."""
         for start in range(0, len(self.alignment), BLOCK):
             end = min(start + BLOCK, len(self.alignment))
             yield self.frames.slice(start, end), torch.from_numpy(self.alignment[start:end])
+
+    def chunks(self) -> Iterable[Chunks]:
+        """The same by column; they stay in memory where they are few."""
+        if len(self.alignment) > BLOCK:
+            return (Chunks.of(*block) for block in self.blocks())
+        if self._chunks is None:
+            self._chunks = [Chunks.of(*block) for block in self.blocks()]
+        return self._chunks
 
     def growing(self, most: int) -> Iterator[int]:
         """Give the number of Gaussians per column, doubling them between."""
@@ -100,16 +109,18 @@ class Training:
 
     def align(self) -> None:
         """Align the corpus anew."""
+        self._chunks = None
         self.alignment = self.sentences.align(self.frames, self.mixtures.scorer().nearest)
 
     def update(self) -> None:
         """Fit the mixtures to the alignment."""
-        for _ in range(EPOCHS):
-            self.mixtures = self.mixtures.update(self.blocks())
+        for _ in range(EPOCHS if self.mixtures.weights.shape[1] > 1 else 1):
+            self.mixtures = self.mixtures.update(self.chunks())
 
     def decorrelate(self) -> None:
         """One step of MLLT."""
-        step = mllt(self.mixtures, self.blocks())
+        step = mllt(self.mixtures, self.chunks())
+        self._chunks = None
         self.transform = step if self.transform is None else step @ self.transform
         self.frames = self.frames.map(self.frames.path, lambda frames: frames @ step.T)
         moved = self.mixtures.means @ step.T
@@ -187,18 +198,14 @@ def triphone(
     first = lda(spliced, topology.columns, config.dimensions)
     frames = mel.map(folder / "features.f32", features_of(config, first))
     training = Training(sentences, frames, alignment, Mixtures.flat(topology.columns, config.dimensions))
-    training.update()
     for gaussians in training.growing(config.gaussians):
-        if gaussians > 1:
-            training.update()
+        training.update()
         if gaussians <= MOST_MLLT:
             training.decorrelate()
-        if realign and gaussians > 1:
+        report(gaussians, training.log_likelihood())
+        if realign:
             training.align()
         training.update()
-        report(gaussians, training.log_likelihood())
-    if realign:
-        training.align()
     training.frames.remove()
     assert training.transform is not None, "it is decorrelated with one Gaussian"
     return Stage(topology, training.mixtures, training.transform @ first, training.alignment)

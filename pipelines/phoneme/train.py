@@ -23,7 +23,7 @@ from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.items import Source
 from pipelines.frames import Frames
-from pipelines.graph import Aligner, BestPath, Graph, Topology
+from pipelines.graph import Aligner, BestPath, Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
@@ -44,7 +44,7 @@ from pipelines.phoneme.recognizer import (
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, Start, grown, monophone, triphone
 from pipelines.times import spans_on
-from pipelines.tuning import MOST_UTTERANCES, search, tune_weights
+from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
@@ -117,18 +117,20 @@ class _Judge:
         scored = [(words, acoustic.score(mel).numpy()) for words, mel in self.dev]
         candidates = candidates_of(name)
         tried = candidates if last else candidates.one()
-        weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
-        for look in looks:
+        tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
+        for look in tuned.looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)
-        weighted = [(words, weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
-        phonemes = self._phoneme_errors(acoustic.topology, graph.with_word_cost(weights.word_cost), weighted)
+        weighted = [(words, tuned.weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
+        phonemes = self._phoneme_errors(acoustic.topology, weighted, tuned.paths)
         self.run.log(stage=name, per=phonemes.rate, phoneme_errors=phonemes.errors, phonemes=phonemes.words)
-        wer = min(look["dev_wer"] for look in looks)
+        wer = min(look["dev_wer"] for look in tuned.looks)
         say(f"{name}: {acoustic.topology.columns} columns; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
         if last:
-            files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
+            files.write_json(self.run.path / DECODING, {**asdict(tuned.weights), "beam": self.config.beam})
 
-    def _phoneme_errors(self, topology: Topology, graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]]) -> Counts:
+    def _phoneme_errors(
+        self, topology: Topology, dev: Sequence[tuple[list[str], NDArray[np.float32]]], heard: Sequence[BestPath | None]
+    ) -> Counts:
         """Errors of the phonemes that are heard, against those on the best path of the right words."""
         aligner = Aligner(topology, self.lexicon)
 
@@ -136,11 +138,10 @@ class _Judge:
             return [unit for unit, _, _ in spans_on(path.columns, topology) if unit != topology.separator]
 
         total = Counts()
-        for words, scores in dev:
+        for (words, scores), path in zip(dev, heard, strict=True):
             known = all(word in self.lexicon for word in words)
             right = follow(aligner.graph(words), scores) if known else None
             if right is not None:  # it fits
-                path = search(graph, scores, self.config.beam)
                 total += count(align(phonemes(right), phonemes(path) if path else []))
         return total
 
@@ -181,7 +182,7 @@ class _Training:
         self.judge(CTC, ctc_acoustic(trained, phonemes, config))
 
     def _sentences(self, topology: Topology) -> Sentences:
-        return Sentences(topology, self.lexicon, self.corpus.spoken)
+        return Sentences(topology, self.lexicon, [one.words for one in self.corpus.spoken])
 
     def _flat_start(self, phonemes: Topology, numbers: Sequence[int]) -> list[Alignment]:
         corpus = self.corpus

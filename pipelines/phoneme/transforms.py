@@ -61,27 +61,26 @@ def lda(blocks: Iterable[Block], columns: int, dimensions: int) -> Tensor:
     return signed.float()
 
 
-def mllt(mixtures: Mixtures, blocks: Iterable[Block]) -> Tensor:
+def mllt(mixtures: Mixtures, blocks: Iterable[Chunks]) -> Tensor:
     """The transform after which diagonal covariances fit best.
 
     Source: Gales 1999 (semi-tied covariances), with one transform for all.
 
     Args:
         mixtures: Of the features as they are.
-        blocks: Frames (T, F) and their columns.
+        blocks: All frames.
 
     Returns:
         The transform, (F, F).
     """
     columns, gaussians, size = mixtures.means.shape
     inverse = 1.0 / mixtures.variances.double()
-    scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0  # a matrix for each row of the transform
-    for frames, states in blocks:
-        total += len(frames)
-        chunks = Chunks.of(frames, states)
+    scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0.0  # a matrix for each row of the transform
+    for chunks in blocks:
+        total += float(chunks.real.sum())
         shares = mixtures.shares(chunks)
         for gaussian in range(gaussians):
-            apart = chunks.values - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
+            apart = chunks.values[:, :, size:] - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
             products = (apart * shares[:, :, gaussian : gaussian + 1]).mT @ apart
             moments = torch.zeros(columns, size, size, dtype=torch.double)
             moments.index_add_(0, chunks.columns, products.double())

@@ -21,7 +21,7 @@ from speechbench.lexicon import Lexicon
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-CELLS = 8_000_000  # states times frames of sentences that are aligned side by side: 32 MB
+CELLS = 16_000_000  # states times frames of sentences that are aligned side by side: 64 MB
 EDGE = -1  # the neighbour of an utterance's first and last unit
 
 
@@ -167,40 +167,46 @@ def best_paths(trellises: Sequence[Trellis], scores: Iterable[Floats], lengths: 
         scores: The log-likelihoods of each sentence's columns, (T, C).
         lengths: T of each, at least the states of its shortest path.
     """
-    counts = [trellis.places.shape[1] for trellis in trellises]
-    starts = np.cumsum([0, *counts]).tolist()
-    states, units, longest = len(trellises[0].places), starts[-1], max(lengths)
-    # The scores, which become the best sums up to each state. Behind all units stands one that cannot be reached.
-    best = np.zeros((longest, states, units + 1), dtype=np.float32)
-    best[:, :, units] = -np.inf
-    first = np.zeros(units + 1, dtype=bool)
-    before = np.full((max(len(trellis.before) for trellis in trellises), units + 1), units, dtype=np.int64)
-    for trellis, values, start, length in zip(trellises, scores, starts, lengths, strict=False):
-        own = slice(start, start + len(trellis.first))
+    units = np.cumsum([0, *(len(trellis.first) for trellis in trellises)]).tolist()
+    columns = np.cumsum([0, *(len(trellis.columns) for trellis in trellises)]).tolist()
+    states, count = len(trellises[0].places), units[-1]
+    # Behind all units stands one that cannot be reached: its column is the last, which has no likelihood.
+    likelihoods = np.zeros((max(lengths), columns[-1] + 1), dtype=np.float32)
+    likelihoods[:, -1] = -np.inf
+    places = np.full((states, count + 1), columns[-1], dtype=np.int64)
+    first = np.zeros(count + 1, dtype=bool)
+    before = np.full((max(len(trellis.before) for trellis in trellises), count + 1), count, dtype=np.int64)
+    for trellis, values, unit, column, length in zip(trellises, scores, units, columns, lengths, strict=False):
+        own, mine = slice(unit, unit + len(trellis.first)), trellis.before
         # A frame's best score is taken from all of them, so that sums stay small and exact.
-        best[:length, :, own] = (values - values.max(1, keepdims=True))[:, trellis.places]
+        likelihoods[:length, column : column + values.shape[1]] = values - values.max(1, keepdims=True)
+        places[:, own] = trellis.places + column
         first[own] = trellis.first
-        before[: len(trellis.before), own] = np.where(trellis.before < len(trellis.first), trellis.before + start, units)
-    _forward(best, first, before)
-    return _trace_back(best, before, trellises, starts, lengths)
+        before[: len(mine), own] = np.where(mine < len(trellis.first), mine + unit, count)
+    return _trace_back(_forward(likelihoods, places, first, before), before, trellises, units, lengths)
 
 
-def _forward(best: Floats, first: NDArray[np.bool_], before: Indices) -> None:
-    units = best.shape[2]
+def _forward(likelihoods: Floats, places: Indices, first: NDArray[np.bool_], before: Indices) -> Floats:
+    """The likelihood of the best way to each state at each frame, (T, states, N)."""
+    units = len(first)
     # Most units have one before them, which is the one on their left: these are moved as a whole.
     moved = (before[0] == np.arange(-1, units - 1)) & (before[1:] == units - 1).all(axis=0)
     others = np.flatnonzero(~moved)
     behind = np.ascontiguousarray(before[:, others])
-    enter = np.empty(best.shape[1:], dtype=np.float32)
-    best[0, 1:] = -np.inf
-    best[0, 0, ~first] = -np.inf
-    for now, then in itertools.pairwise(best):
-        enter[1:] = now[:-1]
-        ends = now[-1]
+    best = np.empty((len(likelihoods), *places.shape), dtype=np.float32)
+    best[0] = -np.inf
+    best[0, 0, first] = likelihoods[0, places[0, first]]
+    enter = np.empty(places.shape, dtype=np.float32)
+    for t in range(1, len(best)):
+        before_now, now = best[t - 1], best[t]
+        enter[1:] = before_now[:-1]
+        ends = before_now[-1]
         enter[0, 1:] = ends[:-1]
         enter[0, others] = ends[behind].max(axis=0)
-        np.maximum(enter, now, out=enter)
-        then += enter
+        np.maximum(enter, before_now, out=enter)
+        np.take(likelihoods[t], places, out=now, mode="clip")  # "raise" would copy
+        now += enter
+    return best
 
 
 def _trace_back(
