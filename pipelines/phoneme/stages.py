@@ -202,10 +202,10 @@ def triphone(
         training.update()
         if gaussians <= MOST_MLLT:
             training.decorrelate()
-        report(gaussians, training.log_likelihood())
-        if realign:
+        if realign and gaussians > 1:
             training.align()
         training.update()
+        report(gaussians, training.log_likelihood())
     training.frames.remove()
     assert training.transform is not None, "it is decorrelated with one Gaussian"
     return Stage(topology, training.mixtures, training.transform @ first, training.alignment)
