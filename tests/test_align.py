@@ -116,6 +116,12 @@ def test_flat_start_takes_closures_and_clicks_for_what_is_around_them():
     assert spans[0] == ("SIL", 30 + CLICK - 1)
 
 
+def test_flat_start_takes_little_silence_at_the_ends_for_silence():
+    _, spans = start("mate", np.concatenate([QUIET[:3], LOUD, LOUD[:15], QUIET[:2]]))
+    assert [unit for unit, _ in spans] == ["SIL", "M", "EY", "T"]
+    assert spans[0] == ("SIL", 3)
+
+
 def test_flat_start_knows_no_pause_within_a_word():
     _, spans = start("mate", np.concatenate([LOUD, QUIET, LOUD]))
     assert spans == [("M", 25), ("EY", 25), ("T", 25)]

@@ -21,7 +21,7 @@ Alignment = NDArray[np.int64]  # (T,), columns
 Score = Callable[[Tensor, Tensor], Tensor]  # features (T, F) and some columns (C,) to log-likelihoods (T, C)
 Scores = Callable[[int, NDArray[np.int64]], NDArray[np.float32]]  # the number of an utterance and some columns to the same
 
-CLICK, PAUSE = 5, 15  # frames; what is loud for less is no speech, what is quiet for less no pause
+CLICK, PAUSE = 5, 15  # frames; what is loud for less is no speech, what is quiet for less between words no pause
 ACOUSTIC_SCALE = 0.1  # of a search that gives paths up: frames overlap and depend on each other
 BEAM = 20.0
 NO_LIMIT = 2**31 - 1  # on states: the ends of a long sentence would be given up while all paths look alike
@@ -121,7 +121,7 @@ def flat_start(words: Sequence[str], lexicon: Lexicon, topology: Topology, energ
         topology: Without a tree.
         energy: The logarithm of each frame's, (T,), a frame for each state at least.
     """
-    silent = _silent(energy)
+    silent = _silent(energy, topology.states)
     outer = [(start, end) for start, end in silent if start == 0 or end == len(energy)]
     said = [lexicon[word][0] for word in words]
     for pauses in (silent, outer):
@@ -132,14 +132,15 @@ def flat_start(words: Sequence[str], lexicon: Lexicon, topology: Topology, energ
     return path
 
 
-def _silent(energy: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """The stretches without speech: first frame and the one behind the last."""
+def _silent(energy: NDArray[np.float32], states: int) -> list[tuple[int, int]]:
+    """The stretches without speech, a frame for each state at least: first frame and the one behind the last."""
     low, high = np.percentile(energy, [5, 95])
     quiet = np.asarray(energy < low + 0.4 * (high - low))
-    for short, least in ((False, CLICK), (True, PAUSE)):
-        for start, end in _runs(quiet == short):
-            if end - start < least:
-                quiet[start:end] = not short
+    for start, end in _runs(~quiet):
+        quiet[start:end] = end - start < CLICK
+    for start, end in _runs(quiet):
+        inner = start > 0 and end < len(quiet)
+        quiet[start:end] = end - start >= (PAUSE if inner else states)
     return _runs(quiet)
 
 
@@ -169,7 +170,7 @@ def _spread(
     numbers = {unit: number for number, unit in enumerate(topology.units)}
     path = np.empty(length, dtype=np.int64)
     for units, start, end in pieces:
-        columns = np.concatenate([topology.chain(-1, numbers[unit], -1) for unit in units] or [[]]).astype(np.int64)
+        columns = np.array([column for unit in units for column in topology.chain(-1, numbers[unit], -1)], dtype=np.int64)
         if end - start < len(columns) or (end > start and not len(columns)):
             return None
         path[start:end] = columns[np.arange(end - start) * len(columns) // max(1, end - start)]

@@ -64,7 +64,8 @@ class Scorer:
 
         Columns are last: what follows over the Gaussians is then over whole rows, which is a third faster.
         """
-        return torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T).view(len(frames), *self.constants.shape)
+        each = torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T)
+        return each.view(len(frames), *self.constants.shape)
 
     def nearest(self, frames: Tensor, columns: Tensor) -> Tensor:
         """That of the likeliest Gaussian of each of some columns alone, which is found sooner than the sum.
@@ -128,7 +129,7 @@ class Mixtures:
             occupancies.index_add_(0, chunks.columns, shares.sum(1).double())
             sums.index_add_(0, chunks.columns, (shares.mT @ chunks.values).double())
         total = occupancies.clamp_min(1e-8).unsqueeze(2)
-        squares, means = (sums / total).split(size, dim=2)
+        squares, means = (sums / total).tensor_split(2, dim=2)
         variances = (squares - means.square()).clamp_min(VARIANCE_FLOOR)
         seen = occupancies.sum(1, keepdim=True) >= LEAST_FRAMES
         kept = seen & (occupancies >= occupancies.amax(1, keepdim=True).clamp_max(LEAST_FRAMES))
