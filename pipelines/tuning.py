@@ -7,14 +7,13 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from pipelines.ahead import side_by_side
 from speechbench.progress import say
 from speechbench.score import Counts, align, count
 
@@ -103,7 +102,7 @@ def tune_weights(
         def heard(one: tuple[list[str], NDArray[np.float32]]) -> BestPath | None:
             return search(weighted, weights.apply(one[1], log_priors), beam)
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search leaves Python's lock alone
+        with side_by_side() as pool:  # the search leaves Python's lock alone
             paths = list(pool.map(heard, dev))
         counts = (count(align(words, path.words if path else [])) for (words, _), path in zip(dev, paths, strict=True))
         total = sum(counts, Counts())

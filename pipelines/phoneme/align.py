@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.ahead import side_by_side
 from pipelines.frames import Frames
 from pipelines.graph import Aligner, BestPath, Graph, Topology, pieces_of
 from pipelines.phoneme.trellis import Trellis, Trellises, best_paths, groups
@@ -80,7 +80,7 @@ class Sentences:
 
         found: dict[int, Alignment] = {}
         every = list(groups(sizes, lengths))
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        with side_by_side() as pool:
             for group, paths in zip(every, pool.map(align, every), strict=True):
                 found.update(zip(group, paths, strict=True))
         return [found[number] for number in range(len(lengths))]

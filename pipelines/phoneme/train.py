@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.ahead import torch_alone
 from pipelines.batches import extract
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
@@ -156,16 +157,21 @@ class _Training:
 
     def to(self, last: str, phonemes: Topology) -> None:
         """Train all stages up to the last."""
+        with torch_alone():
+            sentences, stage = self._mixtures(last, phonemes)
+        if last == NETWORK:
+            self._network(sentences, stage)
+
+    def _mixtures(self, last: str, phonemes: Topology) -> tuple[Sentences, Stage]:
         sentences = self._sentences(phonemes)
         stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, phonemes))
         if last == "monophone":
-            return
+            return sentences, stage
         tied = grown(self.corpus.plain, stage, self.config.gmm, self.config.tree)
         paths = self.corpus.plain.cut(stage.alignment)
         sentences = self._sentences(tied)
         stage = self._gmm("triphone", triphone, sentences, lambda numbers: [retied(paths[n], phonemes, tied) for n in numbers])
-        if last == "network":
-            self._network(sentences, stage)
+        return sentences, stage
 
     def by_ctc(self, source: Source, phonemes: Topology) -> None:
         """Train the network that needs no stage before it."""
