@@ -101,6 +101,7 @@ class Trellises:
     def _in_context(
         self, units: Sequence[int], before: Sequence[list[int]], lefts: Sequence[set[int]], rights: Sequence[set[int]]
     ) -> Trellis:
+        """Each unit as often as its neighbours give it different columns; two follow each other if each allows the other."""
         rows: list[_InContext] = []
         starts = [0]
         behind: list[list[int]] = []
@@ -198,12 +199,12 @@ def _forward(likelihoods: Floats, places: Indices, first: NDArray[np.bool_], bef
     best[0, 0, first] = likelihoods[0, places[0, first]]
     enter = np.empty(places.shape, dtype=np.float32)
     for t in range(1, len(best)):
-        before_now, now = best[t - 1], best[t]
-        enter[1:] = before_now[:-1]
-        ends = before_now[-1]
+        earlier, now = best[t - 1], best[t]
+        enter[1:] = earlier[:-1]
+        ends = earlier[-1]
         enter[0, 1:] = ends[:-1]
         enter[0, others] = ends[behind].max(axis=0)
-        np.maximum(enter, before_now, out=enter)
+        np.maximum(enter, earlier, out=enter)
         np.take(likelihoods[t], places, out=now, mode="clip")  # "raise" would copy
         now += enter
     return best
