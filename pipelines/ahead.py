@@ -1,11 +1,15 @@
-"""Work that is done ahead, in a thread, while its results are used one after the other."""
+"""Work in threads: ahead, while its results are used one after the other; and side by side."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
+
+import torch
 
 T = TypeVar("T")
 
@@ -32,3 +36,28 @@ def ahead(items: Generator[T, None, None], most: int = MOST) -> Iterator[T]:
     finally:
         pool.shutdown(cancel_futures=True)
         items.close()
+
+
+@cache
+def threads() -> int:
+    """As many as torch had when it was first asked: `OMP_NUM_THREADS`, or the machine's cores."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def torch_alone() -> Iterator[None]:
+    """Have torch work on one thread: on small products several wait for each other longer than they compute."""
+    threads()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def side_by_side() -> Iterator[ThreadPoolExecutor]:
+    """Threads for work that leaves Python's lock alone; torch has no further ones in them."""
+    with torch_alone(), ThreadPoolExecutor(threads()) as pool:
+        yield pool

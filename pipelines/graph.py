@@ -54,9 +54,11 @@ class Topology:
         """The same units under another tree, or without any."""
         return replace(self, tree=tree)
 
-    def state_of(self, column: int) -> tuple[int, int]:
-        """Whose column it is: unit (from 0) and state."""
-        return self.tree.owners[column] if self.tree is not None else divmod(column, self.states)
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """Whose column each is: unit (from 0) and state, (S, 2)."""
+        every = divmod(np.arange(self.columns), self.states) if self.tree is None else zip(*self.tree.owners, strict=True)
+        return np.array([*every], dtype=np.int64).T
 
     def scored(self, units_to_words: Fst, disambiguation: Sequence[int]) -> Fst:
         """A transducer from units to words as one from columns to words.
@@ -253,12 +255,17 @@ class Aligner:
         return graph
 
 
-def units_on(path: Iterable[int], topology: Topology) -> Iterator[tuple[str, int, int]]:
+def pieces_of(path: NDArray[np.int64], topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The units on an HMM path, by number, and the first frame of each."""
+    units, states = topology.owners[path].T
+    # A unit begins where the last state of the one before gives way to a first state.
+    starts = np.flatnonzero(np.concatenate([[True], (states[1:] == 0) & (states[:-1] == topology.states - 1)]))
+    return units[starts], starts
+
+
+def units_on(path: NDArray[np.int64], topology: Topology) -> Iterator[tuple[str, int, int]]:
     """The units on an HMM path with their first frame and the one behind their last: (unit, start, end)."""
-    places = [topology.state_of(column) for column in path]
-    start = 0
-    for t in range(1, len(places) + 1):
-        # A unit ends where its last state gives way to a first state.
-        if t == len(places) or (places[t][1] == 0 and places[t - 1][1] == topology.states - 1):
-            yield topology.units[places[start][0]], start, t
-            start = t
+    if len(path):
+        units, starts = pieces_of(path, topology)
+        names = [topology.units[unit] for unit in units.tolist()]
+        yield from zip(names, starts.tolist(), [*starts[1:].tolist(), len(path)], strict=True)

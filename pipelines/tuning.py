@@ -7,14 +7,13 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from pipelines.ahead import side_by_side
 from speechbench.progress import say
 from speechbench.score import Counts, align, count
 
@@ -70,13 +69,22 @@ class Candidates:
         return (replace(weights, **{name: value}) for value in getattr(self, name) if value != getattr(weights, name))
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What was chosen on dev."""
+
+    weights: Weights
+    looks: list[dict[str, Any]]  # a row for each look at dev
+    paths: list[BestPath | None]  # what is heard of each utterance with these weights
+
+
 def tune_weights(
     graph: Graph,
     dev: Sequence[tuple[list[str], NDArray[np.float32]]],
     log_priors: NDArray[np.float32],
     candidates: Candidates,
     beam: float,
-) -> tuple[Weights, list[dict[str, Any]]]:
+) -> Tuned:
     """The weights with the fewest word errors on dev, one weight after the other; of equals, those that were tried first.
 
     Args:
@@ -85,29 +93,28 @@ def tune_weights(
         log_priors: Of the columns, (S,).
         candidates: To try.
         beam: Of the search.
-
-    Returns:
-        The weights, and a row for each look at dev.
     """
     looks: list[dict[str, Any]] = []
 
-    def errors_of(weights: Weights) -> int:
+    def look_with(weights: Weights) -> tuple[int, list[BestPath | None]]:
         weighted = graph.with_word_cost(weights.word_cost)
 
-        def counted(one: tuple[list[str], NDArray[np.float32]]) -> Counts:
-            path = search(weighted, weights.apply(one[1], log_priors), beam)
-            return count(align(one[0], path.words if path else []))
+        def heard(one: tuple[list[str], NDArray[np.float32]]) -> BestPath | None:
+            return search(weighted, weights.apply(one[1], log_priors), beam)
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search leaves Python's lock alone
-            total = sum(pool.map(counted, dev), Counts())
+        with side_by_side() as pool:  # the search leaves Python's lock alone
+            paths = list(pool.map(heard, dev))
+        counts = (count(align(words, path.words if path else [])) for (words, _), path in zip(dev, paths, strict=True))
+        total = sum(counts, Counts())
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
         say(f"decoding of dev, look {len(looks)} of {candidates.looks}: WER {100 * total.rate:.2f} % with {weights}")
-        return total.errors
+        return total.errors, paths
 
     best = candidates.first
-    fewest = errors_of(best)
+    fewest, heard = look_with(best)
     for field in fields(candidates):
         for weights in candidates.around(best, field.name):
-            if (errors := errors_of(weights)) < fewest:
-                best, fewest = weights, errors
-    return best, looks
+            errors, paths = look_with(weights)
+            if errors < fewest:
+                best, fewest, heard = weights, errors, paths
+    return Tuned(best, looks, heard)

@@ -1,8 +1,9 @@
 import threading
 
 import pytest
+import torch
 
-from pipelines.ahead import MOST, ahead
+from pipelines.ahead import MOST, ahead, side_by_side, threads, torch_alone
 
 
 def counting(made, last=100, closed=None):
@@ -44,3 +45,31 @@ def test_an_error_comes_at_its_place():
 
 def test_nothing():
     assert list(ahead(counting([], 0))) == []
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads.cache_clear()
+    yield
+    torch.set_num_threads(before)
+    threads.cache_clear()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_side_by_side_have_no_threads_of_their_own():
+    with torch_alone():
+        assert torch.get_num_threads() == 1
+        with side_by_side() as pool:
+            together = threading.Barrier(2, timeout=60)  # both at once, or it breaks
+            assert list(pool.map(lambda _: (together.wait(), torch.get_num_threads())[1], range(2))) == [1, 1]
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_torch_has_its_threads_back_after_an_error():
+    with pytest.raises(ValueError, match="stop"), side_by_side():
+        raise ValueError("stop")
+    assert torch.get_num_threads() == 2

@@ -5,8 +5,8 @@ from planted_scores import hmm_columns, plant
 
 from pipelines.frames import write_frames
 from pipelines.graph import Topology, units_on
-from pipelines.phoneme.align import Sentences, align_one, flat_start, retied
-from pipelines.phoneme.corpus import Spoken
+from pipelines.phoneme import align, trellis
+from pipelines.phoneme.align import CLICK, PAUSE, Sentences, flat_start, retied
 from pipelines.tree import LEFT, RIGHT, Question, Tree
 
 LEXICON = {"tea": (("T", "IY"),), "mate": (("M", "EY", "T"),)}
@@ -15,7 +15,7 @@ UNITS = {"tea mate": ["SIL", "T", "IY", "SIL", "M", "EY", "T", "SIL"], "mate": [
 
 
 def sentences_of(texts, topology=TOPOLOGY):
-    return Sentences(topology, LEXICON, [Spoken(text, text.split(), None, [0]) for text in texts])
+    return Sentences(topology, LEXICON, [text.split() for text in texts])
 
 
 @pytest.fixture
@@ -30,24 +30,38 @@ def frames(tmp_path):
     return write_frames(tmp_path / "frames.f32", map(torch.from_numpy, planted))
 
 
+def planted_score(features, columns):
+    return 10 * features[:, columns]
+
+
 def test_planted_alignment_is_found(sentences, frames):
-    found = frames.cut(sentences.align(frames, lambda features, columns: 10 * features[:, columns]))
+    found = frames.cut(sentences.align(frames, planted_score))
     for path, units in zip(found, UNITS.values(), strict=True):
         assert path.tolist() == hmm_columns(TOPOLOGY, units, 5)
 
 
-def test_scores_far_apart_are_aligned_all_the_same(sentences):
+def test_what_is_too_long_for_all_states_is_searched(sentences, frames, monkeypatch):
+    whole = sentences.align(frames, planted_score)
+    monkeypatch.setattr(align, "MOST_CELLS", 1)
+    monkeypatch.setattr(trellis, "CELLS", 1)
+    assert sentences.align(frames, planted_score).tolist() == whole.tolist()
+
+
+def test_scores_far_apart_are_aligned_all_the_same(sentences, monkeypatch):
     """Early mixtures can be hopelessly wrong: the search goes wider until it ends."""
-    rng = np.random.default_rng(0)
-    for number, frames in enumerate((120, 60)):
-        scores = rng.normal(0, 3000, (frames, 15)).astype(np.float32)
-        assert len(align_one(sentences.graph(number), scores)) == frames
+    monkeypatch.setattr(align, "MOST_CELLS", 1)
+    monkeypatch.setattr(trellis, "CELLS", 1)
+    rng, lengths = np.random.default_rng(0), [120, 60]
+    values = [rng.normal(0, 3000, (length, 15)).astype(np.float32) for length in lengths]
+    paths = sentences.paths(lengths, lambda number, columns: values[number][:, columns])
+    assert list(map(len, paths)) == lengths
 
 
 @pytest.mark.slow
-def test_a_long_sentence_with_no_frame_to_spare():
+def test_a_long_sentence_with_no_frame_to_spare(monkeypatch):
     """All states stay open while all paths look alike: no limit may cut the end off."""
-    path = align_one(sentences_of(["tea mate " * 250]).graph(0), np.zeros((15 * 250, 15), np.float32))
+    monkeypatch.setattr(align, "MOST_CELLS", 1)
+    (path,) = sentences_of(["tea mate " * 250]).paths([15 * 250], lambda _, columns: np.zeros((15 * 250, len(columns))))
     assert [unit for unit, _, _ in units_on(path, TOPOLOGY)] == ["T", "IY", "M", "EY", "T"] * 250
 
 
@@ -64,36 +78,74 @@ def test_states_of_triphones_are_aligned_and_retied():
     swapped = plain.copy()
     swapped[plain == 9], swapped[plain == 5] = 15, 16
     assert expected.tolist() == swapped.tolist()
-    path = align_one(sentences.graph(0), 10 * plant(expected.tolist(), 17))
+    scores = plant(expected.tolist(), 17)
+    (path,) = sentences.paths([len(scores)], lambda _, columns: scores[:, columns])
     assert path.tolist() == expected.tolist()
     assert retied(expected, TIED, TOPOLOGY).tolist() == plain.tolist()
     assert [unit for unit, _, _ in units_on(path, TIED)] == UNITS["mate"]
 
 
-def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest(sentences):
-    quiet, loud = np.full(15, -9.0), np.zeros(30)
-    energies = [np.concatenate([quiet, loud, quiet, loud, loud[:15], quiet]), np.concatenate([quiet, loud, loud[:15]])]
-    first, second = (flat_start(sentences.graph(n), TOPOLOGY, energy) for n, energy in enumerate(energies))
-    spans = [(unit, end - start) for unit, start, end in units_on(first, TOPOLOGY)]
-    units = [unit for unit, _ in spans]
-    assert units == UNITS["tea mate"]
-    assert [length for unit, length in spans if unit == "SIL"] == [15, 15, 15]
-    assert [length for unit, length in spans if unit != "SIL"] == [15] * 5
-    assert [(unit, end - start) for unit, start, end in units_on(second, TOPOLOGY)] == [(u, 15) for u in UNITS["mate"]]
-    assert np.bincount(second, minlength=15)[TOPOLOGY.units.index("M") * 3 :][:3].tolist() == [5, 5, 5]
+def start(text, energy, lexicon=LEXICON):
+    path = flat_start(text.split(), lexicon, TOPOLOGY, energy)
+    return path, [(unit, end - start) for unit, start, end in units_on(path, TOPOLOGY)]
 
 
-def test_flat_start_of_even_energy_goes_through_the_words(sentences):
-    for number, text in enumerate(UNITS):
-        path = flat_start(sentences.graph(number), TOPOLOGY, np.zeros(100))
-        said = [unit for unit, _, _ in units_on(path, TOPOLOGY) if unit != "SIL"]
-        assert said == [unit for unit in UNITS[text] if unit != "SIL"]
+QUIET, LOUD = np.full(15, -9.0), np.zeros(30)
+
+
+def test_flat_start_puts_silence_where_it_is_quiet_and_spreads_the_rest():
+    _, spans = start("tea mate", np.concatenate([QUIET, LOUD, QUIET, LOUD, LOUD[:15], QUIET]))
+    assert spans == [(unit, 15) for unit in UNITS["tea mate"]]
+    path, spans = start("mate", np.concatenate([QUIET, LOUD, LOUD[:15]]))
+    assert spans == [(unit, 15) for unit in UNITS["mate"]]
+    assert np.bincount(path, minlength=15)[TOPOLOGY.units.index("M") * 3 :][:3].tolist() == [5, 5, 5]
+
+
+def test_flat_start_puts_a_pause_where_as_much_has_been_said():
+    """After a quarter of what is loud: behind the first tea, not behind the first mate."""
+    energy = np.concatenate([LOUD, QUIET, LOUD, LOUD, LOUD])
+    _, spans = start("tea tea tea tea", energy)
+    assert spans == [("T", 15), ("IY", 15), ("SIL", 15), *[("T", 15), ("IY", 15)] * 3]
+
+
+def test_flat_start_takes_closures_and_clicks_for_what_is_around_them():
+    closure, click = QUIET[: PAUSE - 1], LOUD[: CLICK - 1]
+    energy = np.concatenate([QUIET, click, QUIET, LOUD, closure, LOUD, QUIET])
+    _, spans = start("tea mate", energy)
+    assert [unit for unit, _ in spans] == ["SIL", "T", "IY", "M", "EY", "T", "SIL"]
+    assert spans[0] == ("SIL", 30 + CLICK - 1)
+
+
+def test_flat_start_takes_little_silence_at_the_ends_for_silence():
+    _, spans = start("mate", np.concatenate([QUIET[:3], LOUD, LOUD[:15], QUIET[:2]]))
+    assert [unit for unit, _ in spans] == ["SIL", "M", "EY", "T"]
+    assert spans[0] == ("SIL", 3)
+
+
+def test_flat_start_knows_no_pause_within_a_word():
+    _, spans = start("mate", np.concatenate([LOUD, QUIET, LOUD]))
+    assert spans == [("M", 25), ("EY", 25), ("T", 25)]
+
+
+@pytest.mark.parametrize("text", UNITS)
+def test_flat_start_of_even_energy_goes_through_the_words(text):
+    _, spans = start(text, np.zeros(100))
+    assert [unit for unit, _ in spans] == [unit for unit in UNITS[text] if unit != "SIL"]
+
+
+def test_flat_start_with_hardly_a_frame_to_spare():
+    """Silence leaves too few: the phonemes take its frames; and there are frames for the shortest pronunciations alone."""
+    _, spans = start("tea mate", np.concatenate([QUIET, LOUD[:2]]))
+    assert [unit for unit, _ in spans] == ["T", "IY", "M", "EY", "T"]
+    lexicon = {"mate": (("M", "EY", "IY", "T"), ("M", "EY", "T"))}
+    _, spans = start("mate", np.zeros(11), lexicon)
+    assert [unit for unit, _ in spans] == ["M", "EY", "T"]
 
 
 def test_some_sentences_are_the_same_as_among_all(sentences):
     some = sentences.some([1])
-    assert [one.words for one in some.spoken] == [sentences.spoken[1].words]
-    assert some.graph(0).columns.tolist() == sentences.graph(1).columns.tolist()
+    assert some.texts == [sentences.texts[1]]
+    assert some.trellis(0) is sentences.trellis(1)
 
 
 def test_some_utterances_are_spread_over_all(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from pipelines.phoneme.gmm import Mixtures
+from pipelines.phoneme.gmm import Chunks, Mixtures
 
 
 def random_mixtures(states, gaussians, features, seed=0):
@@ -53,16 +53,16 @@ def test_log_likelihoods_against_scipy():
 def test_the_nearest_gaussian_is_the_greatest_part_of_the_sum():
     mixtures, frames = random_mixtures(3, 4, 5), torch.randn(20, 5)
     alone = [Mixtures(*(part[:, [n]] for part in vars(mixtures).values())).log_likelihoods(frames) for n in range(4)]
-    torch.testing.assert_close(mixtures.nearest(frames), torch.stack(alone).amax(0))
+    torch.testing.assert_close(mixtures.scorer().nearest(frames, torch.tensor([2, 0])), torch.stack(alone).amax(0)[:, [2, 0]])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_em_raises_the_likelihood(seed):
     frames, states = draw(random_mixtures(3, 4, 4, seed), 3000, seed)
-    mixtures = Mixtures.flat(3, frames.shape[1]).update([(frames, states)]).split().split()
+    mixtures = Mixtures.flat(3, frames.shape[1]).update([Chunks.of(frames, states)]).split().split()
     raised = 0
     for _ in range(8):
-        before, mixtures = mixtures, mixtures.update([(frames, states)])
+        before, mixtures = mixtures, mixtures.update([Chunks.of(frames, states)])
         if torch.equal(before.weights > 0, mixtures.weights > 0):  # dropping a Gaussian costs a little
             gain = mean_likelihood(mixtures, frames, states) - mean_likelihood(before, frames, states)
             assert gain >= -1e-4
@@ -77,9 +77,9 @@ def test_planted_mixtures_are_found():
         torch.tensor([[[1.0, 0.5], [0.3, 1.0]], [[0.6, 0.6], [1.2, 0.8]]]),
     )
     frames, states = draw(planted, 8000)
-    found = Mixtures.flat(2, frames.shape[1]).update([(frames, states)]).split()
+    found = Mixtures.flat(2, frames.shape[1]).update([Chunks.of(frames, states)]).split()
     for _ in range(24):
-        found = found.update([(frames, states)])
+        found = found.update([Chunks.of(frames, states)])
     for state, axis in ((0, 0), (1, 1)):
         order = found.means[state, :, axis].argsort()
         torch.testing.assert_close(found.means[state][order], planted.means[state], atol=0.1, rtol=0)
@@ -89,7 +89,7 @@ def test_planted_mixtures_are_found():
 
 def test_update_of_one_gaussian_is_mean_and_variance():
     frames, states = draw(random_mixtures(2, 3, 3), 500)
-    found = Mixtures.flat(2, frames.shape[1]).update([(frames, states)])
+    found = Mixtures.flat(2, frames.shape[1]).update([Chunks.of(frames, states)])
     for state in range(2):
         own = frames[states == state]
         torch.testing.assert_close(found.means[state, 0], own.mean(0), atol=1e-4, rtol=1e-4)
@@ -98,9 +98,9 @@ def test_update_of_one_gaussian_is_mean_and_variance():
 
 def test_weights_sum_to_1():
     frames, states = draw(random_mixtures(2, 8, 3), 300)
-    mixtures = Mixtures.flat(2, frames.shape[1]).update([(frames, states)])
+    mixtures = Mixtures.flat(2, frames.shape[1]).update([Chunks.of(frames, states)])
     for _ in range(4):
-        mixtures = mixtures.split().update([(frames, states)]).update([(frames, states)])
+        mixtures = mixtures.split().update([Chunks.of(frames, states)]).update([Chunks.of(frames, states)])
         torch.testing.assert_close(mixtures.weights.sum(1), torch.ones(2))
         assert torch.isfinite(mixtures.log_likelihoods(frames)).all()
 
@@ -108,30 +108,30 @@ def test_weights_sum_to_1():
 def test_a_state_without_frames_stays_as_it_is():
     frames, states = draw(random_mixtures(2, 2, 3), 400)
     flat = Mixtures.flat(4, frames.shape[1])  # states 2 and 3 are never met
-    found = flat.update([(frames, states)]).split().update([(frames, states)])
+    found = flat.update([Chunks.of(frames, states)]).split().update([Chunks.of(frames, states)])
     torch.testing.assert_close(found.means[2:].mean(1), flat.means[2:, 0])
     assert torch.isfinite(found.log_likelihoods(frames)).all()
 
 
 def test_frames_that_are_all_alike_stay_finite():
     frames, states = torch.full((50, 3), 2.5), torch.zeros(50, dtype=torch.long)
-    mixtures = Mixtures.flat(2, frames.shape[1]).update([(frames, states)]).split().update([(frames, states)])
+    mixtures = Mixtures.flat(2, frames.shape[1]).update([Chunks.of(frames, states)]).split().update([Chunks.of(frames, states)])
     assert torch.isfinite(mixtures.log_likelihoods(frames)).all()
 
 
 def test_a_gaussian_without_frames_is_dropped():
     frames, states = draw(random_mixtures(1, 1, 2), 200)
     far = Mixtures(torch.tensor([[0.5, 0.5]]), torch.tensor([[[0.0, 0.0], [90.0, 90.0]]]), torch.ones(1, 2, 2))
-    found = far.update([(frames, states)])
+    found = far.update([Chunks.of(frames, states)])
     assert found.weights.tolist() == [[1.0, 0.0]]
-    later = found.split().update([(frames, states)])
+    later = found.split().update([Chunks.of(frames, states)])
     assert torch.isfinite(later.log_likelihoods(frames)).all()
     assert mean_likelihood(later, frames, states) >= mean_likelihood(found, frames, states) - 0.05
 
 
 def test_split_keeps_the_likelihood_nearly_the_same():
     frames, states = draw(random_mixtures(3, 2, 4), 2000)
-    mixtures = Mixtures.flat(3, frames.shape[1]).update([(frames, states)])
+    mixtures = Mixtures.flat(3, frames.shape[1]).update([Chunks.of(frames, states)])
     split = mixtures.split()
     assert split.weights.shape == (3, 2)
     assert mean_likelihood(split, frames, states) == pytest.approx(mean_likelihood(mixtures, frames, states), abs=0.15)
@@ -139,8 +139,8 @@ def test_split_keeps_the_likelihood_nearly_the_same():
 
 def test_blocks_add_up():
     frames, states = draw(random_mixtures(3, 2, 4), 900)
-    start = Mixtures.flat(3, 4).update([(frames, states)]).split()
-    whole = start.update([(frames, states)])
-    parts = start.update([(frames[a : a + 100], states[a : a + 100]) for a in range(0, 900, 100)])
+    start = Mixtures.flat(3, 4).update([Chunks.of(frames, states)]).split()
+    whole = start.update([Chunks.of(frames, states)])
+    parts = start.update([Chunks.of(frames[a : a + 100], states[a : a + 100]) for a in range(0, 900, 100)])
     for name, value in vars(whole).items():
         torch.testing.assert_close(getattr(parts, name), value, atol=1e-5, rtol=1e-4)

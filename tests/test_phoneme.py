@@ -152,7 +152,8 @@ def poor(sets, tmp_path_factory):
         audio.write(folder / f"{number}.flac", (samples + noise) / 20)
         rows.append(replace(utterance, audio_filepath=folder / f"{number}.flac"))
     Manifest(tuple(rows)).write(folder / "noisy.jsonl")
-    return train("pipeline", *sets, folder / "run", "acoustic=monophone"), folder / "noisy.jsonl"
+    # In noise that drowns all speech the paths that win late are far behind at first.
+    return train("pipeline", *sets, folder / "run", "acoustic=monophone", "beam=30"), folder / "noisy.jsonl"
 
 
 def test_oracles_are_ordered(poor, tmp_path):

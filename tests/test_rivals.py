@@ -10,6 +10,7 @@ from speechbench.score import Counts
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))
 
+import rivals_ours
 import rivals_table as table
 from rivals_decode import parse
 from rivals_folds import CONDITIONS, DEV_UTTERANCES, FOLDS, divide, fold_path
@@ -93,3 +94,28 @@ def test_the_table_pools_counts_and_scores_ours_on_the_same_references(tmp_path)
     text = table.markdown(document)
     assert "| sphinxtrain | 0, 1 | 25.00 [5/20] | - | - | 40 | 40 |" in text
     assert "| ours | 1 | 25.00 [1/4] | - | - | - | - |" in text
+
+
+def test_ours_is_trained_on_its_kind_of_speech_and_tested_in_each_condition(tmp_path, monkeypatch):
+    fold, asked = tmp_path / "0", []
+    for name in ("train.jsonl", "car/train/manifest.jsonl"):
+        Manifest((utterance("a"), utterance("b"))).write(fold / name)
+    for test, _ in CONDITIONS.values():
+        Manifest((utterance("x"),)).write(fold / test)
+
+    def command(*arguments):
+        asked.append(list(map(str, arguments)))
+        if arguments[0] == "decode":
+            write_hypotheses(Path(arguments[arguments.index("--out") + 1]), [Hypothesis("x", "one three")])
+
+    monkeypatch.setattr(rivals_ours, "_speechbench", command)
+    (tmp_path / "out").mkdir()
+    found = rivals_ours.measure("speechbench-car", fold, tmp_path / "out")
+    assert found["training"]["audio_seconds"] == 2.0
+    assert {name: (one["substitutions"], one["hits"]) for name, one in found["tests"].items()} == dict.fromkeys(
+        CONDITIONS, (1, 1)
+    )
+    trained, *decoded = asked
+    assert str(fold / "car/train/manifest.jsonl") in trained
+    assert str(fold / "car/dev/manifest.jsonl") in trained
+    assert [one[one.index("--data") + 1] for one in decoded] == [str(fold / test) for test, _ in CONDITIONS.values()]

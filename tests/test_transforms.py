@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.phoneme.gmm import Mixtures
+from pipelines.phoneme.gmm import Chunks, Mixtures
 from pipelines.phoneme.transforms import lda, mllt, splice
 
 
@@ -48,7 +48,7 @@ def test_mllt_undoes_a_mixing_of_independent_features(seed):
     block = torch.tensor(frames, dtype=torch.float32), torch.from_numpy(columns)
     transform = torch.eye(3)
     for _ in range(8):
-        moved = block[0] @ transform.T, block[1]
+        moved = Chunks.of(block[0] @ transform.T, block[1])
         mixtures = Mixtures.flat(4, 3).update([moved])
         transform = mllt(mixtures, [moved]) @ transform
     product = transform.double().numpy() @ mixing
@@ -59,9 +59,9 @@ def test_mllt_undoes_a_mixing_of_independent_features(seed):
 
 def test_mllt_raises_the_likelihood():
     frames, columns, _ = classes(1)
-    mixtures = Mixtures.flat(3, 3).update([(frames, columns)])
-    transform = mllt(mixtures, [(frames, columns)])
-    after = Mixtures.flat(3, 3).update([(frames @ transform.T, columns)])
+    mixtures = Mixtures.flat(3, 3).update([Chunks.of(frames, columns)])
+    transform = mllt(mixtures, [Chunks.of(frames, columns)])
+    after = Mixtures.flat(3, 3).update([Chunks.of(frames @ transform.T, columns)])
     before = float(mixtures.log_likelihoods(frames).gather(1, columns[:, None]).mean())
     gain = float(after.log_likelihoods(frames @ transform.T).gather(1, columns[:, None]).mean()) - before
     assert gain + float(torch.linalg.det(transform).abs().log()) > 0.5  # the change of volume is part of it

@@ -28,7 +28,8 @@ def test_weights_by_hand():
 
 
 def tune(graph, dev, candidates, log_priors=None):
-    return tune_weights(graph, dev, np.zeros(5, np.float32) if log_priors is None else log_priors, candidates, 30.0)
+    found = tune_weights(graph, dev, np.zeros(5, np.float32) if log_priors is None else log_priors, candidates, 30.0)
+    return found.weights, found.looks
 
 
 def test_one_weight_after_the_other_and_each_look_counted(graph):

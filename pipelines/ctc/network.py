@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from pipelines.batches import pad
 from pipelines.ctc.config import EncoderConfig
-from pipelines.ctc.conformer import ConformerLayer
 from pipelines.ctc.dropout import LockedDropout
 from pipelines.ctc.norms import Speech, norm_of, speech_of
 from pipelines.ctc.recurrent import RecurrentLayer
@@ -23,12 +22,22 @@ from pipelines.tuning import Candidates
 from speechbench.features import FRAME_SHIFT
 from speechbench.progress import say
 
+if TYPE_CHECKING:
+    from pipelines.ctc.conformer import ConformerLayer
+
 KERNEL = 5
 STRIDE = 4  # frames between two outputs
 STEP = STRIDE * FRAME_SHIFT  # s
 AT_ONCE = 16  # utterances per batch outside training
-LAYERS: dict[Kind, type[RecurrentLayer] | type[ConformerLayer]] = {"recurrent": RecurrentLayer, "conformer": ConformerLayer}
 CANDIDATES = Candidates((0.7, 1.0, 0.5), (0.3, 0.0, 0.6), (0.0, -0.7, -1.4, 0.7))  # decoding weights to try on dev
+
+
+def _layer(kind: Kind, width: int, config: EncoderConfig) -> RecurrentLayer | ConformerLayer:
+    if kind == "recurrent":
+        return RecurrentLayer(width, config)
+    from pipelines.ctc.conformer import ConformerLayer  # here, for torch's compiler comes with it, which takes 2 s to import
+
+    return ConformerLayer(width, config)
 
 
 def steps_of(lengths: Tensor) -> Tensor:
@@ -67,7 +76,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleList()
         width = config.shape.channels
         for _ in range(config.shape.layers):
-            layer = LAYERS[config.kind](width, config)
+            layer = _layer(config.kind, width, config)
             self.layers.append(layer)
             width = layer.width
         self.output = nn.Linear(width, tokens)

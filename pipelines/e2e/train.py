@@ -194,7 +194,8 @@ def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tenso
         chosen = dev.select(lambda utterance: utterance.id in usable).sample(MOST_UTTERANCES, config.seed)
         scores = judge.scores(network, [usable[utterance.id] for utterance in chosen])
         scored = [(utterance.words, s.numpy()) for utterance, s in zip(chosen, scores, strict=True)]
-        weights, looks = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam)
-        for look in looks:
+        tuned = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam)
+        weights = tuned.weights
+        for look in tuned.looks:
             run.log(stage="decoding", **look)
     write_json(run.path / "decoding.json", {**asdict(weights), "beam": config.beam})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.graph import Topology, units_on
+from pipelines.graph import Topology, pieces_of
 from pipelines.phoneme.align import Alignment
 from pipelines.tree import LEFT, RIGHT, Node, Question, Tree
 
@@ -37,18 +37,16 @@ class Contexts:
             topology: Of the alignments.
             utterances: Features (T, F) and alignment (T,) of each.
         """
-        numbers = {unit: number for number, unit in enumerate(topology.units)}
-        base = len(numbers) + 1
+        base = len(topology.units) + 1
         found: dict[int, Moments] = {}
         for features, alignment in utterances:
-            path = [(numbers[unit], start, end) for unit, start, end in units_on(alignment, topology)]
-            around = [-1, *(unit for unit, _, _ in path), -1]
-            states = np.array([topology.state_of(column)[1] for column in alignment])
-            rows = np.concatenate([np.ones((len(features), 1)), features, np.square(features, dtype=np.float64)], axis=1)
-            code = np.empty(len(alignment), dtype=np.int64)
-            for place, (unit, start, end) in enumerate(path):
-                context = ((around[place] + 1) * base + around[place + 2] + 1) * base + unit
-                code[start:end] = context * topology.states + states[start:end]
+            units, starts = pieces_of(alignment, topology)
+            around = np.concatenate([[0], units + 1, [0]])
+            contexts = (around[:-2] * base + around[2:]) * base + units
+            lengths = np.diff(starts, append=len(alignment))
+            code = np.repeat(contexts, lengths) * topology.states + topology.owners[alignment, 1]
+            exact = features.astype(np.float64)
+            rows = np.concatenate([np.ones((len(exact), 1)), exact, np.square(exact)], axis=1)
             order = np.argsort(code, kind="stable")
             seen, first = np.unique(code[order], return_index=True)
             for key, total in zip(seen.tolist(), np.add.reduceat(rows[order], first), strict=True):

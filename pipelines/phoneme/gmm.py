@@ -15,7 +15,65 @@ from torch import Tensor
 VARIANCE_FLOOR = 0.01  # of the global variance, which CMVN makes about 1
 LEAST_FRAMES = 8.0  # a Gaussian with fewer frames than this is dropped
 
+CHUNK = 64  # frames of one column that are worked on together
+
 Block = tuple[Tensor, Tensor]  # frames (T, F) and the column of each (T,)
+
+
+def squared(frames: Tensor) -> Tensor:
+    """[x^2, x], of which the log-likelihood of a Gaussian is a linear function, (T, F) -> (T, 2 F)."""
+    return torch.cat([frames.square(), frames], dim=1)
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Frames by column, in chunks of one column each: what is done for each column is then one batched product.
+
+    C chunks of K frames.
+    """
+
+    columns: Tensor  # (C,)
+    values: Tensor  # (C, K, 2 F), [x^2, x] of each frame; some frame or other fills the last chunk of a column
+    real: Tensor  # (C, K, 1): 1 for a frame, 0 for what fills
+
+    @classmethod
+    def of(cls, frames: Tensor, columns: Tensor) -> Chunks:
+        """Those of a block."""
+        counts = torch.bincount(columns)
+        chunks = torch.div(counts + CHUNK - 1, CHUNK, rounding_mode="floor")
+        gaps = (chunks.cumsum(0) - chunks) * CHUNK - (counts.cumsum(0) - counts)  # what fills before each column
+        places = torch.arange(len(columns)) + gaps.repeat_interleave(counts)
+        own = torch.arange(len(counts)).repeat_interleave(chunks)
+        order, real = torch.zeros(len(own) * CHUNK, dtype=torch.long), torch.zeros(len(own) * CHUNK)
+        order[places], real[places] = torch.argsort(columns, stable=True), 1.0
+        return cls(own, squared(frames[order]).view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Mixtures as a product with [x^2, x], so that a frame finds all Gaussians at once.
+
+    log N(x; m, v) = c - x^2 . 1/(2v) + x . m/v with c the part without x.
+    """
+
+    constants: Tensor  # (M, S), the Gaussians' weights included
+    linear: Tensor  # (M, S, 2 F)
+
+    def each(self, frames: Tensor) -> Tensor:
+        """Natural-log likelihood of each frame in each Gaussian, (T, F) -> (T, M, S).
+
+        Columns are last: what follows over the Gaussians is then over whole rows, which is a third faster.
+        """
+        each = torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T)
+        return each.view(len(frames), *self.constants.shape)
+
+    def nearest(self, frames: Tensor, columns: Tensor) -> Tensor:
+        """That of the likeliest Gaussian of each of some columns alone, which is found sooner than the sum.
+
+        Shape:
+            (T, F), (C,) -> (T, C)
+        """
+        return Scorer(self.constants[:, columns], self.linear[:, columns]).each(frames).amax(1)
 
 
 @dataclass(frozen=True)
@@ -31,43 +89,26 @@ class Mixtures:
         """One Gaussian per column, all equal."""
         return cls(torch.ones(columns, 1), torch.zeros(columns, 1, features), torch.ones(columns, 1, features))
 
-    def of(self, columns: Tensor) -> Mixtures:
-        """Those of some columns."""
-        return Mixtures(self.weights[columns], self.means[columns], self.variances[columns])
-
-    def log_likelihoods(self, frames: Tensor) -> Tensor:
-        """Natural-log likelihood of each frame in each column, (T, F) -> (T, S)."""
-        return self._each(frames).logsumexp(1)
-
-    def nearest(self, frames: Tensor) -> Tensor:
-        """That of the likeliest Gaussian of each column alone, which is found sooner, (T, F) -> (T, S)."""
-        return self._each(frames).amax(1)
-
-    def _each(self, frames: Tensor) -> Tensor:
-        """The natural-log likelihood of each frame in each Gaussian, its weight included.
-
-        log N(x; m, v) = c - x^2 . 1/(2v) + x . m/v with c the part without x, so that all Gaussians are one product.
-
-        Shape:
-            (T, F) -> (T, M, S)
-        """
+    def scorer(self) -> Scorer:
+        """How they score frames."""
         inverse = 1.0 / self.variances
         constants = -0.5 * (
             self.variances.log().sum(-1)
             + (self.means.square() * inverse).sum(-1)
             + self.means.shape[-1] * math.log(2 * math.pi)
         )
-        constants = constants + self.weights.log()
         linear = torch.cat([-0.5 * inverse, self.means * inverse], dim=-1)
-        # Columns last: the sum over Gaussians is then one over whole rows, which is a third faster.
-        constants, linear = constants.T.flatten(), linear.transpose(0, 1).flatten(0, 1)
-        each = torch.addmm(constants, torch.cat([frames.square(), frames], dim=1), linear.T)
-        return each.view(len(frames), -1, len(self.weights))
+        return Scorer((constants + self.weights.log()).T.contiguous(), linear.transpose(0, 1).contiguous())
 
-    def shares(self, column: int, frames: Tensor) -> Tensor:
-        """How much each Gaussian of a column has of frames that are in it, (T, F) -> (T, M)."""
-        one = slice(column, column + 1)
-        return Mixtures(self.weights[one], self.means[one], self.variances[one])._each(frames)[:, :, 0].softmax(dim=1)
+    def log_likelihoods(self, frames: Tensor) -> Tensor:
+        """Natural-log likelihood of each frame in each column, (T, F) -> (T, S)."""
+        return self.scorer().each(frames).logsumexp(1)
+
+    def shares(self, chunks: Chunks) -> Tensor:
+        """How much each Gaussian of its column has of each frame, (C, K, M); nothing of what fills a chunk."""
+        scorer = self.scorer()
+        constants, linear = scorer.constants.T[chunks.columns], scorer.linear.transpose(0, 1)[chunks.columns]
+        return torch.baddbmm(constants.unsqueeze(1), chunks.values, linear.transpose(1, 2)).softmax(dim=2) * chunks.real
 
     def split(self) -> Mixtures:
         """Twice as many Gaussians: each moved by a fifth of its deviation up and down."""
@@ -78,33 +119,24 @@ class Mixtures:
             torch.cat([self.variances, self.variances], 1),
         )
 
-    def update(self, blocks: Iterable[Block]) -> Mixtures:
+    def update(self, blocks: Iterable[Chunks]) -> Mixtures:
         """One EM step; a column without frames stays as it is."""
-        weights, means, variances = self.weights.clone(), self.means.clone(), self.variances.clone()
-        occupancies = torch.zeros(weights.shape, dtype=torch.double)
-        sums, squares = (torch.zeros(means.shape, dtype=torch.double) for _ in range(2))
-        for frames, columns in blocks:
-            for column, own in by_column(frames, columns):
-                shares = self.shares(column, own)
-                occupancies[column] += shares.sum(0)
-                sums[column] += shares.T @ own
-                squares[column] += shares.T @ own.square()
-        for column in torch.nonzero(occupancies.sum(1) >= LEAST_FRAMES).flatten().tolist():
-            occupancy = occupancies[column]
-            kept = occupancy >= min(LEAST_FRAMES, float(occupancy.max()))
-            total = occupancy.clamp_min(1e-8).unsqueeze(1)
-            mean = sums[column] / total
-            variance = (squares[column] / total - mean.square()).clamp_min(VARIANCE_FLOOR)
-            weights[column] = (torch.where(kept, occupancy, 0.0) / occupancy[kept].sum()).float()
-            means[column] = torch.where(kept.unsqueeze(1), mean.float(), self.means[column])
-            variances[column] = torch.where(kept.unsqueeze(1), variance.float(), self.variances[column])
-        return Mixtures(weights, means, variances)
-
-
-def by_column(frames: Tensor, columns: Tensor) -> Iterable[tuple[int, Tensor]]:
-    """The frames of each column that has any."""
-    order = torch.argsort(columns, stable=True)
-    counts = torch.bincount(columns).tolist()
-    for column, own in enumerate(torch.split(frames[order], counts)):
-        if len(own):
-            yield column, own
+        columns, gaussians, size = self.means.shape
+        occupancies = torch.zeros(columns, gaussians, dtype=torch.double)
+        sums = torch.zeros(columns, gaussians, 2 * size, dtype=torch.double)
+        for chunks in blocks:
+            shares = self.shares(chunks)
+            occupancies.index_add_(0, chunks.columns, shares.sum(1).double())
+            sums.index_add_(0, chunks.columns, (shares.mT @ chunks.values).double())
+        total = occupancies.clamp_min(1e-8).unsqueeze(2)
+        squares, means = (sums / total).tensor_split(2, dim=2)
+        variances = (squares - means.square()).clamp_min(VARIANCE_FLOOR)
+        seen = occupancies.sum(1, keepdim=True) >= LEAST_FRAMES
+        kept = seen & (occupancies >= occupancies.amax(1, keepdim=True).clamp_max(LEAST_FRAMES))
+        weights = torch.where(kept, occupancies, 0.0)
+        weights /= weights.sum(1, keepdim=True).clamp_min(1e-8)
+        return Mixtures(
+            torch.where(seen, weights.float(), self.weights),
+            torch.where(kept.unsqueeze(2), means.float(), self.means),
+            torch.where(kept.unsqueeze(2), variances.float(), self.variances),
+        )

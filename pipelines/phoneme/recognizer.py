@@ -34,7 +34,7 @@ STATES = 3  # per phoneme of an HMM
 # Small scales, for neighbouring frames tell much the same. Mixtures give p(sound | state) as it is: no priors to divide by.
 WORD_COSTS = (0.0, -0.7, -1.4, 0.7)
 CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (1.0, 0.6), WORD_COSTS)
-MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035, 0.1), (0.0,), WORD_COSTS)
+MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035), (0.0,), WORD_COSTS)
 
 
 def energies(samples: Samples, bands: int = BANDS) -> Tensor:

@@ -5,8 +5,8 @@ monophone: MFCC with deltas; flat start. triphone: spliced MFCC under LDA and ML
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,18 +20,18 @@ from pipelines.graph import Topology
 from pipelines.phoneme.align import Alignment, Sentences
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
-from pipelines.phoneme.gmm import Block, Mixtures
+from pipelines.phoneme.gmm import Block, Chunks, Mixtures
 from pipelines.phoneme.transforms import lda, mllt, splice
 from pipelines.tree import Tree
 from speechbench.features import FRAME_SHIFT, cepstra, cmvn, with_deltas
 
 Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T, F)
-Start = Callable[[int], Alignment]  # the number of an utterance to its alignment
+Start = Callable[[Sequence[int]], list[Alignment]]  # the numbers of utterances to their alignments
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
-BLOCK = 200_000  # frames that are worked on at once: 32 MB of 40 features
+BLOCK = 400_000  # frames that are worked on at once, an hour: 64 MB of 40 features
 SCORED_FRAMES = 5_000  # whose likelihood is reported
-EPOCHS = 2  # EM steps per alignment
+EPOCHS = 2  # EM steps at once; one Gaussian is found in one
 MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
 MIXTURES, TREE, ALIGNMENT = "mixtures.safetensors", "tree.json", "alignment.npy"
 
@@ -82,17 +82,22 @@ class Training:
     frames: Frames
     alignment: Alignment
     mixtures: Mixtures
-    transform: Tensor | None = None  # (F, F), MLLT's, on the frames as they lie in the file
+    transform: Tensor | None = None  # (F, F), MLLT's, under which the frames lie in the file
+    _chunks: list[Chunks] | None = field(default=None, init=False)
 
     def blocks(self) -> Iterator[Block]:
         """All frames with their columns."""
         for start in range(0, len(self.alignment), BLOCK):
             end = min(start + BLOCK, len(self.alignment))
-            yield self.transformed(self.frames.slice(start, end)), torch.from_numpy(self.alignment[start:end])
+            yield self.frames.slice(start, end), torch.from_numpy(self.alignment[start:end])
 
-    def transformed(self, frames: Tensor) -> Tensor:
-        """Frames (T, F) as the mixtures want them."""
-        return frames if self.transform is None else frames @ self.transform.T
+    def chunks(self) -> Iterable[Chunks]:
+        """The same by column; they stay in memory where they are few."""
+        if len(self.alignment) > BLOCK:
+            return (Chunks.of(*block) for block in self.blocks())
+        if self._chunks is None:
+            self._chunks = [Chunks.of(*block) for block in self.blocks()]
+        return self._chunks
 
     def growing(self, most: int) -> Iterator[int]:
         """Give the number of Gaussians per column, doubling them between."""
@@ -104,21 +109,20 @@ class Training:
 
     def align(self) -> None:
         """Align the corpus anew."""
-
-        def score(frames: Tensor, columns: Tensor) -> Tensor:
-            return self.mixtures.of(columns).nearest(self.transformed(frames))
-
-        self.alignment = self.sentences.align(self.frames, score)
+        self._chunks = None
+        self.alignment = self.sentences.align(self.frames, self.mixtures.scorer().nearest)
 
     def update(self) -> None:
         """Fit the mixtures to the alignment."""
-        for _ in range(EPOCHS):
-            self.mixtures = self.mixtures.update(self.blocks())
+        for _ in range(EPOCHS if self.mixtures.weights.shape[1] > 1 else 1):
+            self.mixtures = self.mixtures.update(self.chunks())
 
     def decorrelate(self) -> None:
         """One step of MLLT."""
-        step = mllt(self.mixtures, self.blocks())
+        step = mllt(self.mixtures, self.chunks())
+        self._chunks = None
         self.transform = step if self.transform is None else step @ self.transform
+        self.frames = self.frames.map(self.frames.path, lambda frames: frames @ step.T)
         moved = self.mixtures.means @ step.T
         self.mixtures = Mixtures(self.mixtures.weights, moved, self.mixtures.variances)
         self.update()
@@ -150,7 +154,7 @@ class Fit(Protocol):
             folder: To work in.
             mel: Log-mel energies of the corpus, plain or as heard.
             sentences: Their topology is the stage's.
-            start: Gives the alignment of each utterance to start from, in the topology's columns.
+            start: Gives the alignments of utterances to start from, in the topology's columns.
             config: Sizes.
             realign: Whether to search the alignment again on the way; not where noise would lead it astray.
             report: Told of each number of Gaussians.
@@ -167,7 +171,7 @@ def monophone(
     make, path = features_of(config, None), folder / "features.f32"
     numbers = mel.some(round(60 / FRAME_SHIFT * config.monophone_minutes)) if realign else range(len(mel))
     frames = write_frames(path, (make(mel[number]) for number in numbers))
-    alignment = np.concatenate(list(map(start, numbers)))
+    alignment = np.concatenate(start(numbers))
     flat = Mixtures.flat(sentences.topology.columns, 3 * config.mfcc)
     training = Training(sentences.some(numbers), frames, alignment, flat)
     training.update()
@@ -188,25 +192,21 @@ def triphone(
     folder: Path, mel: Frames, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
     """A mixture for each tied state, over spliced MFCC under LDA and MLLT."""
-    topology, alignment = sentences.topology, np.concatenate(list(map(start, range(len(mel)))))
+    topology, alignment = sentences.topology, np.concatenate(start(range(len(mel))))
     make = features_of(config, torch.eye(config.mfcc * (2 * config.splice + 1)))
     spliced = zip(map(make, mel), map(torch.from_numpy, mel.cut(alignment)), strict=True)
     first = lda(spliced, topology.columns, config.dimensions)
     frames = mel.map(folder / "features.f32", features_of(config, first))
     training = Training(sentences, frames, alignment, Mixtures.flat(topology.columns, config.dimensions))
-    training.update()
     for gaussians in training.growing(config.gaussians):
-        if gaussians > 1:
-            training.update()
+        training.update()
         if gaussians <= MOST_MLLT:
             training.decorrelate()
         if realign and gaussians > 1:
             training.align()
         training.update()
         report(gaussians, training.log_likelihood())
-    if realign:
-        training.align()
-    frames.remove()
+    training.frames.remove()
     assert training.transform is not None, "it is decorrelated with one Gaussian"
     return Stage(topology, training.mixtures, training.transform @ first, training.alignment)
 

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.ahead import torch_alone
 from pipelines.batches import extract
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.items import Source
 from pipelines.frames import Frames
-from pipelines.graph import Aligner, BestPath, Graph, Topology
+from pipelines.graph import Aligner, BestPath, Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
@@ -44,7 +45,7 @@ from pipelines.phoneme.recognizer import (
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, Start, grown, monophone, triphone
 from pipelines.times import spans_on
-from pipelines.tuning import MOST_UTTERANCES, search, tune_weights
+from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
@@ -117,18 +118,20 @@ class _Judge:
         scored = [(words, acoustic.score(mel).numpy()) for words, mel in self.dev]
         candidates = candidates_of(name)
         tried = candidates if last else candidates.one()
-        weights, looks = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
-        for look in looks:
+        tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
+        for look in tuned.looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, **look)
-        weighted = [(words, weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
-        phonemes = self._phoneme_errors(acoustic.topology, graph.with_word_cost(weights.word_cost), weighted)
+        weighted = [(words, tuned.weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
+        phonemes = self._phoneme_errors(acoustic.topology, weighted, tuned.paths)
         self.run.log(stage=name, per=phonemes.rate, phoneme_errors=phonemes.errors, phonemes=phonemes.words)
-        wer = min(look["dev_wer"] for look in looks)
+        wer = min(look["dev_wer"] for look in tuned.looks)
         say(f"{name}: {acoustic.topology.columns} columns; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
         if last:
-            files.write_json(self.run.path / DECODING, {**asdict(weights), "beam": self.config.beam})
+            files.write_json(self.run.path / DECODING, {**asdict(tuned.weights), "beam": self.config.beam})
 
-    def _phoneme_errors(self, topology: Topology, graph: Graph, dev: Sequence[tuple[list[str], NDArray[np.float32]]]) -> Counts:
+    def _phoneme_errors(
+        self, topology: Topology, dev: Sequence[tuple[list[str], NDArray[np.float32]]], heard: Sequence[BestPath | None]
+    ) -> Counts:
         """Errors of the phonemes that are heard, against those on the best path of the right words."""
         aligner = Aligner(topology, self.lexicon)
 
@@ -136,11 +139,10 @@ class _Judge:
             return [unit for unit, _, _ in spans_on(path.columns, topology) if unit != topology.separator]
 
         total = Counts()
-        for words, scores in dev:
+        for (words, scores), path in zip(dev, heard, strict=True):
             known = all(word in self.lexicon for word in words)
             right = follow(aligner.graph(words), scores) if known else None
             if right is not None:  # it fits
-                path = search(graph, scores, self.config.beam)
                 total += count(align(phonemes(right), phonemes(path) if path else []))
         return total
 
@@ -155,16 +157,21 @@ class _Training:
 
     def to(self, last: str, phonemes: Topology) -> None:
         """Train all stages up to the last."""
+        with torch_alone():
+            sentences, stage = self._mixtures(last, phonemes)
+        if last == NETWORK:
+            self._network(sentences, stage)
+
+    def _mixtures(self, last: str, phonemes: Topology) -> tuple[Sentences, Stage]:
         sentences = self._sentences(phonemes)
-        stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, sentences))
+        stage = self._gmm("monophone", monophone, sentences, partial(self._flat_start, phonemes))
         if last == "monophone":
-            return
+            return sentences, stage
         tied = grown(self.corpus.plain, stage, self.config.gmm, self.config.tree)
         paths = self.corpus.plain.cut(stage.alignment)
         sentences = self._sentences(tied)
-        stage = self._gmm("triphone", triphone, sentences, lambda number: retied(paths[number], phonemes, tied))
-        if last == "network":
-            self._network(sentences, stage)
+        stage = self._gmm("triphone", triphone, sentences, lambda numbers: [retied(paths[n], phonemes, tied) for n in numbers])
+        return sentences, stage
 
     def by_ctc(self, source: Source, phonemes: Topology) -> None:
         """Train the network that needs no stage before it."""
@@ -181,11 +188,12 @@ class _Training:
         self.judge(CTC, ctc_acoustic(trained, phonemes, config))
 
     def _sentences(self, topology: Topology) -> Sentences:
-        return Sentences(topology, self.lexicon, self.corpus.spoken)
+        return Sentences(topology, self.lexicon, [one.words for one in self.corpus.spoken])
 
-    def _flat_start(self, sentences: Sentences, number: int) -> Alignment:
-        energy = self.corpus.plain[number].logsumexp(1)
-        return flat_start(sentences.graph(number), sentences.topology, energy.numpy())
+    def _flat_start(self, phonemes: Topology, numbers: Sequence[int]) -> list[Alignment]:
+        corpus = self.corpus
+        energies = ((corpus.spoken[number].words, corpus.plain[number].logsumexp(1).numpy()) for number in numbers)
+        return [flat_start(words, self.lexicon, phonemes, energy) for words, energy in energies]
 
     def _once(self, name: str, make: Callable[[Path, Log], None]) -> Path:
         """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
@@ -218,7 +226,8 @@ class _Training:
 
         stage = last = made(name, corpus.plain, start, True)
         if name == self.config.acoustic and corpus.heard is not corpus.plain:
-            last = made(as_heard(name), corpus.heard, corpus.heard.cut(stage.alignment).__getitem__, False)
+            paths = corpus.heard.cut(stage.alignment)
+            last = made(as_heard(name), corpus.heard, lambda numbers: [paths[number] for number in numbers], False)
         self.judge(name, mixture_acoustic(last, config))
         return stage
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pipelines.phoneme.gmm import Block, Mixtures, by_column
+from pipelines.phoneme.gmm import Block, Chunks, Mixtures
 
 SWEEPS = 10  # over the rows of a transform; each row is best for the others as they are
 RIDGE = 1e-6  # of a matrix' mean diagonal, added so that it can be inverted
-LEAST_SHARE = 1.0  # frames of a block, less of which a Gaussian need not be looked at
 
 
 def splice(features: Tensor, frames: int) -> Tensor:
@@ -62,28 +61,30 @@ def lda(blocks: Iterable[Block], columns: int, dimensions: int) -> Tensor:
     return signed.float()
 
 
-def mllt(mixtures: Mixtures, blocks: Iterable[Block]) -> Tensor:
+def mllt(mixtures: Mixtures, blocks: Iterable[Chunks]) -> Tensor:
     """The transform after which diagonal covariances fit best.
 
     Source: Gales 1999 (semi-tied covariances), with one transform for all.
 
     Args:
         mixtures: Of the features as they are.
-        blocks: Frames (T, F) and their columns.
+        blocks: All frames.
 
     Returns:
         The transform, (F, F).
     """
-    size = mixtures.means.shape[-1]
-    scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0  # a matrix for each row of the transform
-    for frames, columns in blocks:
-        total += len(frames)
-        for column, own in by_column(frames, columns):
-            shares = mixtures.shares(column, own)
-            for gaussian in torch.nonzero(shares.sum(0) >= LEAST_SHARE).flatten().tolist():
-                apart = own - mixtures.means[column, gaussian]
-                moment = (apart.T @ (apart * shares[:, gaussian : gaussian + 1])).double()
-                scatter += moment / mixtures.variances[column, gaussian].double()[:, None, None]
+    columns, gaussians, size = mixtures.means.shape
+    inverse = 1.0 / mixtures.variances.double()
+    scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0.0  # a matrix for each row of the transform
+    for chunks in blocks:
+        total += float(chunks.real.sum())
+        shares = mixtures.shares(chunks)
+        for gaussian in range(gaussians):
+            apart = chunks.values[:, :, size:] - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
+            products = (apart * shares[:, :, gaussian : gaussian + 1]).mT @ apart
+            moments = torch.zeros(columns, size, size, dtype=torch.double)
+            moments.index_add_(0, chunks.columns, products.double())
+            scatter += torch.einsum("sr,sij->rij", inverse[:, gaussian], moments)
     inverses = torch.linalg.inv(scatter / total)
     transform = torch.eye(size, dtype=torch.double)
     for _ in range(SWEEPS):
