@@ -165,6 +165,7 @@ LOOPS: dict[str, Callable[[Job], None]] = {
     "lhotse mix + save_audios": lhotse_mix,
     "sox": sox_command,
 }
+BEGIN, END = "<!-- synthesis: begin -->", "<!-- synthesis: end -->"
 RECIPES = {"speechbench, no cabin": "plain", "speechbench, cabin": "car"}
 
 
@@ -234,6 +235,19 @@ def table(listed: Sequence[dict[str, object]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def write_table(page: Path, text: str) -> None:
+    """Put the table into a page between its marks; the rest of the page stays as it is.
+
+    Raises:
+        SystemExit: The page has no such marks.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{page}: expected the lines {BEGIN} and {END}, between which the table is written")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--utterances", type=int, default=1000)
@@ -258,8 +272,7 @@ def main() -> None:
     title = f"{options.utterances} utterances, {seconds:,.0f} s; best of {options.rounds} rounds; {machine}"
     print(title, table(listed), sep="\n\n")
     if options.write:
-        about = "Made by `make bench-synth`; what is compared stands in tests/benchmarks/mixing.py."
-        options.write.write_text(f"# Benchmarks\n\n## Synthesis\n\n{about}\n\n{title}\n\n{table(listed)}\n")
+        write_table(options.write, f"{title}\n\n{table(listed)}")
 
 
 if __name__ == "__main__":
