@@ -52,7 +52,7 @@ FULL = Size(
     ("training.epochs=10", "training.batch_seconds=12"),
     ("network.epochs=4", "gmm.iterations=2"),
     ("--train-most", "240", "--ladder", "--stages", "--most", "100"),
-    (45, 3, 40, 180, 170, 80),
+    (20, 3, 15, 280, 160, 160),
 )
 QUICK = Size(
     10,
