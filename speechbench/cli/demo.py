@@ -61,13 +61,13 @@ QUICK = Size(
     ("training.epochs=10", "training.batch_seconds=8"),
     ("network.epochs=4", "network.width=128", "gmm.gaussians=4", "gmm.iterations=2"),
     ("--train-most", "80"),
-    (20, 3, 20, 40, 45, 35),
+    (12, 2, 6, 63, 62, 40),
 )
 
 
 @click.command()
 @click.option("--out", type=options.FILE, default=Path("demo"), show_default=True, help="The new folder.")
-@click.option("--quick", is_flag=True, help="A fifth of the data: shows the way in under 3 minutes; its figures mean little.")
+@click.option("--quick", is_flag=True, help="A fifth of the data: shows the way in about 3 minutes; its figures mean little.")
 @options.seed
 @options.overwrite
 def demo(out: Path, quick: bool, seed: int, overwrite: bool) -> None:
