@@ -231,3 +231,18 @@ def test_bad_transcripts_are_refused():
     long = {key: Hypothesis(key, "z " * 30) for key in dev.hypotheses}
     with pytest.raises(SpeechbenchError, match="above 1"):
         measure_humans(dev.manifest, {"who.jsonl": long}, 0)
+
+
+@pytest.mark.parametrize("noisy", ["dev", "test"])
+def test_dev_and_test_of_different_sound_are_no_overfitting(noisy):
+    sets = {name: plant(name, 0.3 if name == "test" else 0.03, noise=name == noisy) for name in ("dev", "test")}
+    document = diagnose(sets, Human.parse("0.03")).document()
+    gap = document["gaps"]["dev_overfitting"]
+    assert gap["separable"] is None and "not of one distribution" in gap["reason"]
+    assert "dev_overfitting" not in document["verdict"]
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_dev_and_test_of_one_sound_may_be_overfitting(noise):
+    sets = {name: plant(name, 0.3 if name == "test" else 0.03, noise=noise) for name in ("dev", "test")}
+    assert "dev_overfitting" in diagnose(sets, Human.parse("0.03")).document()["verdict"]

@@ -21,7 +21,7 @@ from speechbench.diagnostics.ladder import Ladder, measure_ladder
 from speechbench.diagnostics.needed import Size, more_needed
 from speechbench.diagnostics.ranking import rank
 from speechbench.diagnostics.repairs import Repairs
-from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread
+from speechbench.diagnostics.scored import ScoredSet, Spread, measure_spread, unlike
 from speechbench.diagnostics.slices import slice_errors, snr_curve, snr_db, weak_parts
 from speechbench.diagnostics.stages import LABELS, measure_stages
 from speechbench.diagnostics.verdict import judge
@@ -111,6 +111,8 @@ def diagnose(
     steps = measure_ladder(ladder, sets.get("train_dev"), seed) if ladder else None
     stages = measure_stages(repairs, seed, climbed=ladder is not None) if repairs else None
     estimates = {key: spread.estimate for key, spread in spreads.items()}
+    if {"dev", "test"} <= sets.keys() and (why := unlike(sets["dev"].manifest, sets["test"].manifest)):
+        estimates["test"] = dataclasses.replace(estimates["test"], doubt=why)
     # Ladder and stages share out all errors, and so also those that humans would make, but for those of wrong transcripts.
     sections, above = {"ladder": steps, "stages": stages}, _above(estimates[focus], human)
     rows = [(name, row) for name, found in sections.items() if found for row in found["advice"]]

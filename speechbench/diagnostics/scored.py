@@ -24,6 +24,7 @@ from speechbench.recognizer import Hypothesis
 from speechbench.score import Score, score
 from speechbench.seeds import generator_of
 
+MOST_UNLIKE = 0.5  # difference between shares of utterances under noise
 FEWEST_CHANGED = 10  # utterances in which two systems differ: with fewer, the bootstrap takes chance for certainty
 
 
@@ -104,6 +105,18 @@ def _of_noise(utterance: Utterance, key: str) -> str | None:
     if isinstance(noise, list) and noise and isinstance(noise[0], Mapping) and noise[0].get(key) is not None:
         return str(noise[0][key])
     return None
+
+
+def unlike(dev: Manifest, test: Manifest) -> str:
+    """Why dev and test cannot be of one distribution, so that the gap between them is no overfitting; "" if nothing shows it.
+
+    Only synthesised noise tells. Source: Ng, "Machine Learning Yearning" (2018), chapter 6: dev and test come from one.
+    """
+    shares = [sum(noise_source(u) is not None for u in manifest) / max(1, len(manifest)) for manifest in (dev, test)]
+    if abs(shares[0] - shares[1]) <= MOST_UNLIKE:
+        return ""
+    told = " and ".join(f"{100 * share:.0f} % of {name}" for share, name in zip(shares, ("dev", "test"), strict=True))
+    return f"not of one distribution: noise lies under {told}; take both from the same"
 
 
 def by_speaker(utterance: Utterance) -> str:
