@@ -27,6 +27,7 @@ STEP = 0.002  # s, between two places where a boundary may be
 WINDOW = 0.01  # s, of the finer spectrum: a period of a low voice
 SIDE = 0.01  # s, on either side of a boundary that are compared
 REACH = (FRAME_LENGTH + FRAME_SHIFT) / 2  # s: half of what a frame sees, and half a step between frames
+AROUND = REACH + SIDE + WINDOW  # s, of audio that a boundary needs on either side
 BANDS = 24
 FLOOR = 1e-7  # energy of a band far under any recording's noise, so that digital silence is no farther from sound than that is
 PULL = 0.5  # change of a band's log energy that outweighs the whole reach: where nothing changes much, the path is right
@@ -43,7 +44,13 @@ def refine(hypothesis: Hypothesis, samples: Samples) -> Hypothesis:
     times = sorted({time for one in timed for time in (one.start, one.end)})
     if not times:
         return hypothesis
-    moved = dict(zip(times, (round(time, 3) for time in _moved(times, _spectrum(samples))), strict=True))
+    # The silence before and behind the speech has no boundaries.
+    first = max(0, round((times[0] - AROUND) / STEP))
+    last = round((times[-1] + AROUND) / STEP)
+    start, step = first * STEP, round(STEP * SAMPLING_RATE)
+    spectrum = _spectrum(samples[first * step : last * step])
+    found = (round(start + time, 3) for time in _moved([time - start for time in times], spectrum))
+    moved = dict(zip(times, found, strict=True))
 
     def at(tier: tuple[Timed, ...] | None) -> tuple[Timed, ...] | None:
         return tier and tuple(replace(one, start=moved[one.start], end=moved[one.end]) for one in tier)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.frames import write_frames
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import PADDING, STACK, Labelled, TimeDelayNetwork, _chunks, fit, log_priors
+from pipelines.phoneme.network import PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
 
 STATES, FEATURES = 7, 5
 
@@ -25,7 +25,7 @@ def network():
 
 @pytest.mark.parametrize("frames", [*range(1, 12), 100, 301])
 def test_any_length_gives_log_posteriors_of_every_frame(network, frames):
-    scores = network.log_posteriors(torch.randn(frames, FEATURES))
+    scores = Scorer(network)(torch.randn(frames, FEATURES))
     assert scores.shape == (frames, STATES)
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(frames))
 
@@ -35,23 +35,23 @@ def test_frames_come_out_in_their_order(network):
     frames = torch.zeros(60, FEATURES)
     changed = frames.clone()
     changed[30] += 10
-    differences = (network.log_posteriors(changed) - network.log_posteriors(frames)).abs().sum(1)
+    differences = (Scorer(network)(changed) - Scorer(network)(frames)).abs().sum(1)
     reach = STACK * (1 + sum((1, 1, 2)))
     assert differences[: 30 - reach].max() == 0
     assert differences[31 + reach :].max() == 0
     assert differences[30 // STACK * STACK : 30 // STACK * STACK + STACK].min() > 0
 
 
-def test_batching_is_irrelevant_in_use(network):
+def test_in_use_an_utterance_alone_gets_what_training_sees_in_a_batch(network):
     stretches = torch.randn(4, 30, FEATURES)
     together = network(stretches)
     for one, stretch in zip(together, stretches, strict=True):
-        torch.testing.assert_close(one, network.log_posteriors(stretch), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(one, Scorer(network)(stretch), atol=1e-5, rtol=1e-5)
 
 
 def test_a_frame_less_changes_only_the_end(network):
     frames = torch.randn(90, FEATURES)
-    whole, shorter = network.log_posteriors(frames), network.log_posteriors(frames[:89])
+    whole, shorter = Scorer(network)(frames), Scorer(network)(frames[:89])
     torch.testing.assert_close(whole[:70], shorter[:70])
 
 
@@ -135,7 +135,7 @@ def test_planted_states_are_learnt(tmp_path):
     assert history[-1]["frame_accuracy"] > 0.9
     assert not network.training
     unseen = planted(4, seed=9)
-    right = [(network.log_posteriors(frames).argmax(1) == states).float().mean() for frames, states in unseen]
+    right = [(Scorer(network)(frames).argmax(1) == states).float().mean() for frames, states in unseen]
     assert sum(right) / len(right) > 0.9
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipelines.frames import Frames
 from pipelines.phoneme.config import NetworkConfig
@@ -52,13 +54,45 @@ class TimeDelayNetwork(nn.Module):
         scores = self.output(self.layers(steps)).transpose(1, 2)
         return torch.log_softmax(scores.reshape(batch, count, self.columns), dim=-1)
 
+
+class Scorer:
+    """A trained network in use, for one utterance of any length: (T, F) -> log-posteriors (T, S).
+
+    Batch norm lies in the weights, and a layer is one matrix product: torch plans a convolution anew for each new length,
+    which takes as long as the convolution.
+    """
+
+    def __init__(self, network: TimeDelayNetwork) -> None:
+        network.eval()
+        self.columns = network.columns
+        pairs = pairwise(network.layers)
+        convolutions = [
+            fuse_conv_bn_eval(layer, norm)
+            for layer, norm in pairs
+            if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d)
+        ]
+        self.dilations = [convolution.dilation[0] for convolution in convolutions]
+        *self.hidden, self.output = map(_matrix, [*convolutions, network.output])
+
     @torch.inference_mode()
-    def log_posteriors(self, frames: Tensor) -> Tensor:
-        """For one utterance of any length: (T, F) -> (T, S)."""
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Score every frame."""
         missing = -len(frames) % STACK
         padded = torch.cat([frames, frames[-1:].expand(missing, -1)]) if missing else frames
-        result: Tensor = self(padded.unsqueeze(0))[0, : len(frames)]
-        return result
+        steps = padded.reshape(len(padded) // STACK, -1)
+        for dilation, (weight, bias) in zip(self.dilations, self.hidden, strict=True):
+            around = nn.functional.pad(steps, (0, 0, dilation, dilation))
+            sides = [around[start : start + len(steps)] for start in (0, dilation, 2 * dilation)]
+            steps = torch.addmm(bias, torch.cat(sides, 1), weight).relu_()
+        weight, bias = self.output
+        scores = torch.addmm(bias, steps, weight).reshape(-1, self.columns)
+        return torch.log_softmax(scores, dim=-1)[: len(frames)]
+
+
+def _matrix(convolution: nn.Conv1d) -> tuple[Tensor, Tensor]:
+    """Weight and bias as they multiply the inputs at all of a convolution's places side by side, (places x inputs, outputs)."""
+    assert convolution.bias is not None, "fusing with batch norm makes one"
+    return convolution.weight.detach().permute(2, 1, 0).flatten(0, 1).contiguous(), convolution.bias.detach()
 
 
 @dataclass(frozen=True)

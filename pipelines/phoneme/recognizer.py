@@ -17,7 +17,7 @@ from pipelines.decoding import Decoder
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig, GmmConfig, PipelineConfig
 from pipelines.phoneme.corpus import BANDS
-from pipelines.phoneme.network import TimeDelayNetwork
+from pipelines.phoneme.network import Scorer, TimeDelayNetwork
 from pipelines.phoneme.stages import TREE, Stage, features_of
 from pipelines.tree import Tree
 from pipelines.tuning import Candidates
@@ -76,8 +76,8 @@ def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -
     make = features_of(config.gmm, transform := state.pop("transform"))
     network = TimeDelayNetwork(len(transform), topology.columns, config.network)
     network.load_state_dict(state)
-    network.eval()
-    return Acoustic(topology, lambda mel: network.log_posteriors(make(mel)), log_priors)
+    score = Scorer(network)
+    return Acoustic(topology, lambda mel: score(make(mel)), log_priors)
 
 
 def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acoustic:

@@ -253,7 +253,7 @@ class _Training:
                 log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
             log_priors = network.log_priors(alignment, columns)
             if turn < config.realign:
-                alignment = sentences.align(plain, partial(_likelihoods, net, log_priors))
+                alignment = sentences.align(plain, partial(_likelihoods, network.Scorer(net), log_priors))
         assert stage.transform is not None and stage.topology.tree is not None, "it is one of triphones"
         save_file({**net.state_dict(), "log_priors": log_priors, "transform": stage.transform}, folder / WEIGHTS)
         stage.topology.tree.write(folder / TREE, stage.topology.units)
@@ -261,6 +261,6 @@ class _Training:
             one.remove()
 
 
-def _likelihoods(net: network.TimeDelayNetwork, log_priors: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
+def _likelihoods(score: network.Scorer, log_priors: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
     """Scaled likelihoods: log p(x|s) = log p(s|x) - log p(s) + a constant (Bourlard and Morgan 1994)."""
-    return (net.log_posteriors(frames) - log_priors)[:, columns]
+    return (score(frames) - log_priors)[:, columns]
