@@ -36,6 +36,7 @@ from noise_sources_sets import (
 )
 from noise_sources_table import Cell
 
+from pipelines.e2e.transfer import Start
 from pipelines.modes import mode_of, open_recognizer
 from speechbench import config, files, jobs
 from speechbench.errors import SpeechbenchError
@@ -61,7 +62,7 @@ def cells_of(study: Study) -> list[Cell]:
     return clean + [Cell(mode, kind, seed) for seed in range(study.seeds) for kind in study.kinds for mode in study.modes]
 
 
-def train(mode: str, sets: dict[str, Manifest], settings: Sequence[str], seed: int, out: Path, init: Run | None = None) -> Run:
+def train(mode: str, sets: dict[str, Manifest], settings: Sequence[str], seed: int, out: Path, init: Start | None = None) -> Run:
     """A finished run; one that is there already is taken."""
     if files.is_finished(out, "run"):
         return Run.open(out)
@@ -81,7 +82,7 @@ def train(mode: str, sets: dict[str, Manifest], settings: Sequence[str], seed: i
 def run_cell(study: Study, cell: Cell) -> None:
     """Train and test one cell, and add its line to results.jsonl."""
     start = time.monotonic()
-    init = Run.open(study.out / START_RUN) if cell.mode == "e2e" else None
+    init = Start(Run.open(study.out / START_RUN)) if cell.mode == "e2e" else None
     sets = training_of(study.out, cell.kind, cell.seed)
     out = study.out / "runs" / cell.name
     recognizer = open_recognizer(train(cell.mode, sets, SETTINGS[cell.mode], cell.seed, out, init))
