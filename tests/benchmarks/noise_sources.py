@@ -62,7 +62,9 @@ def cells_of(study: Study) -> list[Cell]:
     return clean + [Cell(mode, kind, seed) for seed in range(study.seeds) for kind in study.kinds for mode in study.modes]
 
 
-def train(mode: str, sets: dict[str, Manifest], settings: Sequence[str], seed: int, out: Path, init: Start | None = None) -> Run:
+def train(
+    mode: str, sets: dict[str, Manifest], settings: Sequence[str], seed: int, out: Path, init: Start | None = None
+) -> Run:
     """A finished run; one that is there already is taken."""
     if files.is_finished(out, "run"):
         return Run.open(out)
