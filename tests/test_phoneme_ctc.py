@@ -6,7 +6,7 @@ from dataclasses import replace
 import click
 import pytest
 import torch
-from toy_language import SMALL, WORDS, make_corpus, run, train
+from toy_language import BY_CTC, WORDS, make_corpus, run, train
 
 from pipelines.ctc.network import CANDIDATES
 from pipelines.graph import Topology
@@ -20,8 +20,7 @@ from speechbench.recognizer import read_hypotheses
 from speechbench.run import Run
 from speechbench.score import score
 
-SETTINGS = ("acoustic=ctc", *(f"ctc.{setting}" for setting in SMALL["e2e"]))
-BRIEF = (*SETTINGS, "ctc.training.epochs=1")
+BRIEF = (*BY_CTC, "ctc.training.epochs=1")
 LEXICON = {"a": (("AH",), ("EY",)), "tea": (("T", "IY"),)}
 
 
@@ -33,7 +32,7 @@ def sets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(sets, tmp_path_factory):
-    return train("pipeline", *sets, tmp_path_factory.mktemp("run") / "run", *SETTINGS)
+    return train("pipeline", *sets, tmp_path_factory.mktemp("run") / "run", *BY_CTC)
 
 
 def decode(trained, data, out, *options):
@@ -74,7 +73,7 @@ def test_no_stage_comes_before_it(trained):
     assert {path.name for path in trained.iterdir() if path.is_dir()} == {"ctc"}
     assert not list(trained.rglob("*.f32"))  # features are for training alone
     rows = Run.open(trained).metrics()
-    assert {row["stage"] for row in rows} == {"lexicon", "language_model", "ctc"}
+    assert {row["stage"] for row in rows} == {"lexicon", "language_model", "silence", "ctc"}
     assert [row["epoch"] for row in rows if "dev_greedy_per" in row] == [5, 10]
     looks = [row for row in rows if "dev_wer" in row]
     assert len(looks) == CANDIDATES.looks

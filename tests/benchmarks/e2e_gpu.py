@@ -29,12 +29,12 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.front_end import batch_front_end, front_end
 from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
 from pipelines.ctc.sizes import Kind, Size
 from pipelines.ctc.step import Stepper
-from pipelines.e2e.tokens import batch_front_end, front_end
 from pipelines.frames import write_frames
 from speechbench import manifest
 from speechbench.features import FRAME_SHIFT, frames_of
