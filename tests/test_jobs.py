@@ -115,7 +115,7 @@ if __name__ == "__main__":
 
 
 def linger(number):
-    print(os.getpid(), flush=True)
+    print(f"{os.getpid()}\n", end="", flush=True)  # in one piece, for two of them write
     time.sleep(0.2)
 
 
