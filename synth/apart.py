@@ -1,7 +1,7 @@
 """Scenes read ahead in a process of its own.
 
-A thread that launches a GPU's kernels needs Python's lock for each of them, and so do threads that read, some hundred times
-for each scene: it came to wait for them two thirds as long as it worked.
+A thread that launches a GPU's kernels needs Python's lock for each of them. Threads that read 1,500 scenes beside it keep it
+waiting for 0.4 s, where it has work for about a second; a process keeps it waiting for 0.02 s.
 
 What was read lies in memory that both processes see and that has no name: when they end, in whatever way, nothing is left.
 POSIX shared memory, by which torch's data loader hands over its batches, is 64 MB in many a container.

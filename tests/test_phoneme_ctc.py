@@ -1,7 +1,7 @@
 """Partial end to end, from audio to words, on a language that it must be able to learn."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import click
 import pytest
@@ -9,9 +9,11 @@ import torch
 from toy_language import BY_CTC, WORDS, make_corpus, run, train
 
 from pipelines.ctc.network import CANDIDATES
+from pipelines.e2e.config import E2eConfig
 from pipelines.graph import Topology
 from pipelines.modes import open_recognizer
 from pipelines.phoneme import ctc
+from pipelines.phoneme.config import CtcConfig
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce
@@ -48,6 +50,13 @@ def made_of(run):
     """All that a training has made, by path; provenance knows the command."""
     files = (path for path in run.rglob("*") if path.is_file() and path.name not in {"provenance.json", "speechbench.json"})
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+def test_its_network_is_trained_as_that_of_end_to_end():
+    """So that what lies between the two is what the lexicon is worth."""
+    mine = {field.name: getattr(CtcConfig(), field.name) for field in fields(CtcConfig)}
+    assert mine.keys() == {"silence", "encoder", "augment", "training"}
+    assert mine == {name: getattr(E2eConfig(), name) for name in mine}
 
 
 def test_it_learns_the_language(trained, sets, tmp_path):
