@@ -10,6 +10,7 @@ POSIX shared memory, by which torch's data loader hands over its batches, is 64 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,7 @@ class _Told(NamedTuple):
 @cache
 def _reader(thread_count: int, noise_bytes: int, speech_bytes: int) -> tuple[Reader, ThreadPoolExecutor]:
     """The other process's, which lasts as long as it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
     return Reader(noise_bytes, speech_bytes), ThreadPoolExecutor(thread_count)
 
 

@@ -171,24 +171,37 @@ if __name__ == "__main__":
     with apart() as reader:
         print(process_of(reader), flush=True)
         live = Live(plan, Skipped(), apart=reader)
-        for _ in live.render(in_pairs(live, 0) * 10_000):
-            print("batch", flush=True)
+        try:
+            for _ in live.render(in_pairs(live, 0) * 10_000):
+                print("batch", flush=True)
+        except KeyboardInterrupt:
+            sys.exit(130)
 """
 
 
-def test_the_process_ends_with_one_that_is_killed(plan, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)], ids=["kill", "ctrl-c"]
+)
+def test_the_process_ends_with_one_that_is_stopped(plan, tmp_path, number, status):
     (tmp_path / "program.py").write_text(PROGRAM)
     paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
     process = subprocess.Popen(
         [sys.executable, tmp_path / "program.py", tmp_path],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whatever the tests were started by
     )
     pid = int(process.stdout.readline())
     assert process.stdout.readline() == "batch\n"
-    process.kill()
-    process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.kill()
+    _, said = process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
+    assert process.returncode == status and "Traceback" not in said
     assert has_ended(pid)
 
 
