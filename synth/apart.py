@@ -22,7 +22,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from speechbench import jobs
-from synth.reading import Failed, Reader, Response, Rows, finished, side_by_side
+from speechbench.audio import Samples
+from synth.reading import Failed, Reader, Rows, finished, side_by_side
 from synth.scene import Scene
 
 POSSIBLE = hasattr(os, "memfd_create")  # on Linux
@@ -43,7 +44,8 @@ class _Told(NamedTuple):
 
     places: tuple[int, ...]  # of the rows' scenes among those of the order
     lengths: tuple[int, ...]
-    responses: tuple[Response | None, ...]
+    responses: Samples | None
+    delay: int
     failed: Failed
 
 
@@ -58,10 +60,10 @@ def _read(order: _Order) -> _Told:
     reader, pool = _reader(*order[2:])
     raw, failed = finished(reader.submit(order.scenes, pool))
     if not raw:
-        return _Told((), (), (), failed)
+        return _Told((), (), None, 0, failed)
     rows = side_by_side(raw, lambda shape: np.memmap(order.memory, np.float32, "r+", shape=shape))
     numbers = {one.id: number for number, one in enumerate(order.scenes)}
-    return _Told(tuple(numbers[one.id] for one in rows.scenes), rows.lengths, rows.responses, failed)
+    return _Told(tuple(numbers[one.id] for one in rows.scenes), rows.lengths, rows.responses, rows.delay, failed)
 
 
 class Apart:
@@ -100,7 +102,7 @@ class Apart:
                 continue
             both = np.memmap(memory, np.float32, "r+", shape=(2, len(told.places), max(told.lengths))).view(np.ndarray)
             kept = tuple(ordered[place] for place in told.places)
-            yield Rows(kept, told.lengths, both[0], both[1], told.responses), told.failed
+            yield Rows(kept, told.lengths, both[0], both[1], told.responses, told.delay), told.failed
 
 
 @contextmanager

@@ -7,7 +7,6 @@ rendered too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -18,17 +17,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechbench import audio
-from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.audio import SAMPLING_RATE
 from speechbench.errors import AudioError, SpeechbenchError
 from synth import mix as one_by_one
 from synth.noise import SILENCE_DBFS
-from synth.reading import Failed, Response, Rows
+from synth.reading import Failed, Rows
 from synth.scene import Scene
 
 SHORTEST_BLOCK = 4096  # samples; Fourier transforms of twice this or half are the fastest on a CPU
 ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
 HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
-NO_CHANGE: Response = np.ones(1, dtype=np.float32), 0  # a response
 
 
 @dataclass(frozen=True)
@@ -189,27 +187,16 @@ def render(rows: Rows, device: torch.device) -> tuple[Batch, Failed]:
 
 def gather(rows: Rows, device: torch.device) -> Sounds:
     """Bring what was read to the device."""
-    responses, delay = None, 0
-    if any(rows.responses):
-        each, delay = aligned([response or NO_CHANGE for response in rows.responses])
-        padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(one) for one in each], batch_first=True)
-        responses = _moved(padded, device)
     clip = [scene.clip for scene in rows.scenes]
     return Sounds(
         speech=_moved(torch.from_numpy(rows.speech), device),
         noise=_moved(torch.from_numpy(rows.noise), device),
         lengths=torch.tensor(rows.lengths, device=device),
-        responses=responses,
-        delay=delay,
+        responses=None if rows.responses is None else _moved(torch.from_numpy(rows.responses), device),
+        delay=rows.delay,
         level_dbfs=torch.tensor([scene.level_dbfs for scene in rows.scenes], dtype=torch.float64, device=device),
         clip=torch.tensor(clip, device=device) if any(clip) else None,
     )
-
-
-def aligned(responses: Sequence[Response]) -> tuple[list[Samples], int]:
-    """Impulse responses, delayed so that all their direct paths arrive when the last of them does, and this delay."""
-    latest = max(delay for _, delay in responses)
-    return [np.pad(response, (latest - delay, 0)) for response, delay in responses], latest
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:

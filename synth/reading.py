@@ -19,6 +19,7 @@ from synth.scene import Scene
 AUDIO_BYTES = 2**30  # 4.7 h of decoded audio at 16 kHz
 
 Response = tuple[Samples, int]  # of voice and cabin, with its delay in samples
+NO_CHANGE: Response = np.ones(1, dtype=np.float32), 0
 Failed = list[tuple[Scene, AudioError]]
 Allocate = Callable[[tuple[int, ...]], Samples]  # an array of a shape, with any numbers in it
 
@@ -39,7 +40,8 @@ class Rows(NamedTuple):
     lengths: tuple[int, ...]  # B, samples
     speech: Samples  # (B, N)
     noise: Samples  # (B, N); zero where a scene has none
-    responses: tuple[Response | None, ...]  # B
+    responses: Samples | None  # (B, K), of voice and cabin; None where no scene has one
+    delay: int  # samples, of all responses
 
 
 def _empty(shape: tuple[int, ...]) -> Samples:
@@ -54,7 +56,23 @@ def side_by_side(raw: Sequence[Raw], allocate: Allocate = _empty) -> Rows:
         for rows, values in zip(both, (one.speech, one.noise), strict=True):
             rows[place, : lengths[place]] = 0.0 if values is None else values
             rows[place, lengths[place] :] = 0.0
-    return Rows(tuple(one.scene for one in raw), lengths, both[0], both[1], tuple(one.response for one in raw))
+    return Rows(tuple(one.scene for one in raw), lengths, both[0], both[1], *aligned([one.response for one in raw]))
+
+
+def aligned(responses: Sequence[Response | None]) -> tuple[Samples | None, int]:
+    """Impulse responses, delayed so that all their direct paths arrive when the last of them does, and this delay.
+
+    Shape:
+        (B, K), K of the longest; None if there is none
+    """
+    if not any(responses):
+        return None, 0
+    each = [response or NO_CHANGE for response in responses]
+    latest = max(delay for _, delay in each)
+    rows = np.zeros((len(each), max(latest - delay + response.size for response, delay in each)), np.float32)
+    for row, (response, delay) in zip(rows, each, strict=True):
+        row[latest - delay :][: response.size] = response
+    return rows, latest
 
 
 class Reader:

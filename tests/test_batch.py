@@ -8,7 +8,7 @@ from scipy.signal import oaconvolve
 
 from speechbench import audio
 from synth import batch, cabin, mix
-from synth.reading import Raw, side_by_side
+from synth.reading import Raw, aligned, side_by_side
 from synth.recipe import CabinRanges
 from synth.scene import Scene
 
@@ -136,7 +136,7 @@ def test_convolution_agrees_with_scipy(samples, response):
 def test_words_stay_where_they_were_in_every_cabin():
     clicks = np.zeros((len(CABINS), RATE), np.float32)
     clicks[:, RATE // 2] = 1.0
-    responses, delay = batch.aligned([cabin.impulse_response(car) for car in CABINS])
+    responses, delay = aligned([cabin.impulse_response(car) for car in CABINS])
     assert len({cabin.impulse_response(car)[1] for car in CABINS}) > 1
     for click, response in zip(clicks, responses, strict=True):
         echo = batch.convolve(torch.from_numpy(click)[None], torch.from_numpy(response)[None])[0, delay : delay + RATE]
