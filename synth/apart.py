@@ -1,7 +1,7 @@
 """Scenes read ahead in a process of its own.
 
-A thread that launches a GPU's kernels needs Python's lock for each of them. Threads that read 1,500 scenes beside it keep it
-waiting for 0.4 s, where it has work for about a second; a process keeps it waiting for 0.02 s.
+A thread that launches a GPU's kernels needs Python's lock for each of them. Threads that read 1,500 scenes beside it kept it
+waiting for 0.4 to 1.3 s, where it has work for about a second; a process, for 0.03 s.
 
 What was read lies in memory that both processes see and that has no name: when they end, in whatever way, nothing is left.
 POSIX shared memory, by which torch's data loader hands over its batches, is 64 MB in many a container.
