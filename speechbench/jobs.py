@@ -9,9 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
+
+from speechbench.errors import SpeechbenchError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +61,13 @@ def workers(count: int, *modules: str) -> Iterator[Run]:
     if count <= 1:
         yield run
         return
+    with processes(count, *modules) as run_in_them:
+        yield run_in_them
+
+
+@contextmanager
+def processes(count: int, *modules: str) -> Iterator[Run]:
+    """As `workers`, but one process, too, is another than this one."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules) as pool:
         with _one_thread_each():
@@ -77,6 +87,10 @@ def _run_in(
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+    except BrokenProcessPool as error:
+        raise SpeechbenchError(
+            "a worker process was killed, perhaps for want of memory; free some, or ask for fewer, and go on with --resume"
+        ) from error
     finally:
         for future in under_way:
             future.cancel()

@@ -7,7 +7,6 @@ rendered too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -18,19 +17,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechbench import audio
-from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.audio import SAMPLING_RATE
 from speechbench.errors import AudioError, SpeechbenchError
 from synth import mix as one_by_one
 from synth.noise import SILENCE_DBFS
+from synth.reading import Failed, Rows
 from synth.scene import Scene
 
 SHORTEST_BLOCK = 4096  # samples; Fourier transforms of twice this or half are the fastest on a CPU
 ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
 HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
-NO_CHANGE: tuple[Samples, int] = np.ones(1, dtype=np.float32), 0  # a response
-NOTHING = np.zeros(0, dtype=np.float32)
-
-Map = Callable[[Callable[[int], None], range], Iterable[None]]  # as `map`
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,8 @@ class Batch:
     scenes: tuple[Scene, ...]  # B; their `clean_id` leads to the text
 
 
-class Raw(NamedTuple):
-    """What a scene is rendered from."""
-
-    scene: Scene
-    speech: Samples  # (N,), as recorded
-    noise: Samples | None  # (N,), in 16-bit steps, as it lies under speech whose active level is 0 dBFS
-    response: tuple[Samples, int] | None  # of voice and cabin, with its delay in samples
-
-
 class Sounds(NamedTuple):
-    """The same of a batch, on one device; rows are padded with zeros."""
+    """What a batch is rendered from, on one device; rows are padded with zeros."""
 
     speech: Tensor  # (B, N)
     noise: Tensor  # (B, N), in 16-bit steps; zero where a scene has none
@@ -183,58 +170,38 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def render(raw: Sequence[Raw], device: torch.device, each: Map = map) -> tuple[Batch, list[tuple[Scene, AudioError]]]:
+def render(rows: Rows, device: torch.device) -> tuple[Batch, Failed]:
     """The scenes as `mix.render` gives them before it rounds to 16 bits, and the scenes whose speech is silent."""
-    sounds = gather(raw, device, each)
+    sounds = gather(rows, device)
     mixed = mix(sounds)
     sounding = [level >= SILENCE_DBFS for level in mixed.speech_dbfs.tolist()]
-    silent = [one.scene for one, sounds_ in zip(raw, sounding, strict=True) if not sounds_]
+    silent = [scene for scene, sounds_ in zip(rows.scenes, sounding, strict=True) if not sounds_]
     samples, lengths, snr_db = mixed.samples, sounds.lengths, mixed.snr_db
     if silent:
         kept = torch.tensor(sounding, device=device)
         samples, lengths, snr_db = samples[kept], lengths[kept], snr_db[kept]
-    scenes = tuple(one.scene for one, sounds_ in zip(raw, sounding, strict=True) if sounds_)
+    scenes = tuple(scene for scene, sounds_ in zip(rows.scenes, sounding, strict=True) if sounds_)
     errors = [(scene, one_by_one.named(scene, AudioError(one_by_one.SILENT))) for scene in silent]
     return Batch(samples, lengths, snr_db, scenes), errors
 
 
-def gather(raw: Sequence[Raw], device: torch.device, each: Map = map) -> Sounds:
-    """Put what was read side by side and bring it to the device; `each` may copy several rows at once."""
-    lengths = [one.speech.size for one in raw]
-    responses, delay = None, 0
-    if any(one.response for one in raw):
-        rows, delay = aligned([one.response or NO_CHANGE for one in raw])
-        responses = _padded(rows, max(map(len, rows)), device, each)
+def gather(rows: Rows, device: torch.device) -> Sounds:
+    """Bring what was read to the device."""
+    clip = [scene.clip for scene in rows.scenes]
     return Sounds(
-        speech=_padded([one.speech for one in raw], max(lengths), device, each),
-        noise=_padded([NOTHING if one.noise is None else one.noise for one in raw], max(lengths), device, each),
-        lengths=torch.tensor(lengths, device=device),
-        responses=responses,
-        delay=delay,
-        level_dbfs=torch.tensor([one.scene.level_dbfs for one in raw], dtype=torch.float64, device=device),
-        clip=torch.tensor([one.scene.clip for one in raw], device=device) if any(one.scene.clip for one in raw) else None,
+        speech=_moved(torch.from_numpy(rows.speech), device),
+        noise=_moved(torch.from_numpy(rows.noise), device),
+        lengths=torch.tensor(rows.lengths, device=device),
+        responses=None if rows.responses is None else _moved(torch.from_numpy(rows.responses), device),
+        delay=rows.delay,
+        level_dbfs=torch.tensor([scene.level_dbfs for scene in rows.scenes], dtype=torch.float64, device=device),
+        clip=torch.tensor(clip, device=device) if any(clip) else None,
     )
 
 
-def aligned(responses: Sequence[tuple[Samples, int]]) -> tuple[list[Samples], int]:
-    """Impulse responses, delayed so that all their direct paths arrive when the last of them does, and this delay."""
-    latest = max(delay for _, delay in responses)
-    return [np.pad(response, (latest - delay, 0)) for response, delay in responses], latest
-
-
-def _padded(rows: Sequence[Samples], width: int, device: torch.device, each: Map) -> Tensor:
+def _moved(values: Tensor, device: torch.device) -> Tensor:
     # Only from pinned memory does a copy to a GPU run beside other work.
-    block = torch.empty(len(rows), width, pin_memory=device.type == "cuda")
-    lines = block.numpy()
-
-    def fill(place: int) -> None:
-        size = rows[place].size
-        lines[place, :size] = rows[place]
-        lines[place, size:] = 0.0
-
-    for _ in each(fill, range(len(rows))):
-        pass
-    return block.to(device, non_blocking=True)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 def mix(sounds: Sounds) -> Mixed:

@@ -1,4 +1,4 @@
-"""Training straight from scenes: fresh ones each epoch, read ahead by threads and rendered in batches, with no file between.
+"""Training straight from scenes: fresh ones each epoch, read ahead and rendered in batches, with no file between.
 
 Epoch 0 has the scenes that `synth` writes to files with the same plan, so that the two ways can be compared. Each later
 epoch draws levels, SNRs and cabins anew and goes on with the noise where the epoch before left it: over a whole training,
@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
-from pathlib import Path
 
 from speechbench.audio import SAMPLING_RATE
-from speechbench.errors import AudioError
 from speechbench.manifest import Skipped
 from speechbench.seeds import seed_of
-from synth import batch, mix, scene
-from synth.batch import Batch, Map, Raw
+from synth import batch, scene
+from synth.apart import Apart
+from synth.batch import Batch
 from synth.build import Plan
 from synth.noise import NoiseBank
-from synth.recordings import Recordings
+from synth.reading import AUDIO_BYTES, Failed, Raw, Reader, Rows, finished, side_by_side
 from synth.scene import Scene
 
 READ_AHEAD = 2  # batches that are read while one is rendered and trained on
-NOISE_BYTES = SPEECH_BYTES = 2**30  # 4.7 h of decoded audio at 16 kHz
 CPU_READERS = 2  # threads; where a GPU renders, every core may read
-
-Reading = tuple[Scene, Future[Raw]]
 
 
 class Live:
@@ -43,8 +40,9 @@ class Live:
         plan: Plan,
         skipped: Skipped,
         device: str = "cpu",
-        noise_bytes: int = NOISE_BYTES,
-        speech_bytes: int = SPEECH_BYTES,
+        apart: Apart | None = None,
+        noise_bytes: int = AUDIO_BYTES,
+        speech_bytes: int = AUDIO_BYTES,
     ) -> None:
         """Listen to the noise once, as `synth` does.
 
@@ -52,6 +50,7 @@ class Live:
             plan: What from; clean twins are not rendered.
             skipped: Takes the recordings, and later the utterances, whose audio cannot be used.
             device: "cpu" or "cuda", where the batches are rendered and stay.
+            apart: Reads what they are rendered from; without it threads of this process do.
             noise_bytes: The most memory for noise that is kept decoded.
             speech_bytes: The same for speech.
 
@@ -61,8 +60,11 @@ class Live:
         self.plan, self.skipped = plan, skipped
         self.device = batch.device_of(device)
         self.reader_count = CPU_READERS if self.device.type == "cpu" else os.cpu_count() or CPU_READERS
-        self.recordings, self.speech = Recordings(noise_bytes), Recordings(speech_bytes)
-        self.bank = NoiseBank.load(plan.noise, skipped).listen(self.reader_count, skipped, self.recordings)
+        self.reader, self.room = Reader(noise_bytes, speech_bytes), (noise_bytes, speech_bytes)
+        self.bank = NoiseBank.load(plan.noise, skipped).listen(self.reader_count, skipped, self.reader.recordings)
+        self.apart = apart
+        if apart is not None:
+            self.reader.recordings.forget()  # the other process keeps its own
         self._next, self._epochs = 0, self._draw()
 
     def scenes(self, epoch: int) -> list[Scene]:
@@ -103,49 +105,32 @@ class Live:
         """Render scenes in the groups they come in.
 
         A scene whose audio cannot be used is noted in `skipped` and left out; a group of which nothing is left gives no
-        batch. At most `READ_AHEAD` groups and the one under way are in memory.
+        batch. A few groups are read ahead, so that memory stays bounded.
         """
-        pool, movers = ThreadPoolExecutor(self.reader_count), ThreadPoolExecutor(self.reader_count)
-        each: Map = map if self.device.type == "cpu" else movers.map
-        under_way: deque[list[Reading]] = deque()
+        read = self._here(groups) if self.apart is None else self.apart.read(groups, self.reader_count, *self.room)
+        with closing(read):
+            for rows, failed in read:
+                rendered, silent = batch.render(rows, self.device) if rows else (None, [])
+                for one, reason in (*failed, *silent):
+                    self.skipped.add(one.id, reason)
+                if rendered and rendered.scenes:
+                    yield rendered
+
+    def _here(self, groups: Iterable[Sequence[Scene]]) -> Generator[tuple[Rows | None, Failed], None, None]:
+        """Read by threads; at most `READ_AHEAD` groups and the one under way are in memory."""
+        pool = ThreadPoolExecutor(self.reader_count)
+        under_way: deque[list[tuple[Scene, Future[Raw]]]] = deque()
+
+        def first() -> tuple[Rows | None, Failed]:
+            raw, failed = finished(under_way.popleft())
+            return side_by_side(raw) if raw else None, failed
+
         try:
             for group in groups:
-                under_way.append([(one, pool.submit(self.read, one)) for one in group])
+                under_way.append(self.reader.submit(group, pool))
                 if len(under_way) > READ_AHEAD:
-                    yield from self._mix(under_way.popleft(), each)
+                    yield first()
             while under_way:
-                yield from self._mix(under_way.popleft(), each)
+                yield first()
         finally:
             pool.shutdown(cancel_futures=True)
-            movers.shutdown()
-
-    def read(self, one: Scene) -> Raw:
-        """What a scene is rendered from.
-
-        Raises:
-            AudioError: A recording that cannot be read, silent noise, events louder than all noise shall be.
-        """
-        speech = self.speech.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
-        background, events = mix.noise_of(one, speech.size, self.recordings)
-        if background is None or one.snr_db is None:
-            return Raw(one, speech, None, mix.response_of(one))
-        try:
-            laid = mix.lay(background, events, 0.0, one.snr_db)
-        except AudioError as error:
-            raise mix.named(one, error) from error
-        return Raw(one, speech, laid.samples, mix.response_of(one))
-
-    def _mix(self, readings: list[Reading], each: Map) -> Iterator[Batch]:
-        """The batch; none where nothing is left."""
-        raw: list[Raw] = []
-        for one, future in readings:
-            try:
-                raw.append(future.result())
-            except AudioError as error:
-                self.skipped.add(one.id, error)
-        if raw:
-            rendered, silent = batch.render(raw, self.device, each)
-            for one, reason in silent:
-                self.skipped.add(one.id, reason)
-            if rendered.scenes:
-                yield rendered

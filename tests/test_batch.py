@@ -8,6 +8,7 @@ from scipy.signal import oaconvolve
 
 from speechbench import audio
 from synth import batch, cabin, mix
+from synth.reading import Raw, aligned, side_by_side
 from synth.recipe import CabinRanges
 from synth.scene import Scene
 
@@ -38,11 +39,11 @@ def raw(speech, noise, snr_db, level_dbfs, car=None, events=(), lombard_db=0.0, 
     response = mix.response_of(one)
     laid = None if noise is None else mix.lay(noise, events, 0.0, snr_db).samples
     heard = speech if response is None else cabin.apply(speech, *response)
-    return batch.Raw(one, speech, laid, response), mix.mix(heard, noise, snr_db, level_dbfs, events, clip)
+    return Raw(one, speech, laid, response), mix.mix(heard, noise, snr_db, level_dbfs, events, clip)
 
 
 def assert_agree(pairs, device=CPU):
-    rendered, silent = batch.render([one for one, _ in pairs], device)
+    rendered, silent = batch.render(side_by_side([one for one, _ in pairs]), device)
     assert not silent and rendered.scenes == tuple(one.scene for one, _ in pairs)
     for row, length, snr_db, (_, parts) in zip(rendered.samples, rendered.lengths, rendered.snr_db, pairs, strict=True):
         # `mix.mix` rounds to 16 bits. Beyond that, a moment that just reaches a threshold of P.56 here and not there moves
@@ -101,9 +102,9 @@ def test_padding_changes_no_result():
     for number, seconds in enumerate([0.4, 1.7, 6.0]):
         speech = syllables(np.random.default_rng(number), seconds) + np.float32(0.02)
         scenes.append(raw(speech, white(speech.size, 0.1), 3.0, -26.0, CABINS[number])[0])
-    together, _ = batch.render(scenes, CPU)
+    together, _ = batch.render(side_by_side(scenes), CPU)
     for row, one in enumerate(scenes):
-        single, _ = batch.render([one], CPU)
+        single, _ = batch.render(side_by_side([one]), CPU)
         assert together.samples[row, : one.speech.size].numpy() == pytest.approx(single.samples[0].numpy(), abs=1e-6)
         assert float(together.snr_db[row]) == pytest.approx(float(single.snr_db[0]), abs=1e-6)
 
@@ -135,7 +136,7 @@ def test_convolution_agrees_with_scipy(samples, response):
 def test_words_stay_where_they_were_in_every_cabin():
     clicks = np.zeros((len(CABINS), RATE), np.float32)
     clicks[:, RATE // 2] = 1.0
-    responses, delay = batch.aligned([cabin.impulse_response(car) for car in CABINS])
+    responses, delay = aligned([cabin.impulse_response(car) for car in CABINS])
     assert len({cabin.impulse_response(car)[1] for car in CABINS}) > 1
     for click, response in zip(clicks, responses, strict=True):
         echo = batch.convolve(torch.from_numpy(click)[None], torch.from_numpy(response)[None])[0, delay : delay + RATE]
@@ -145,7 +146,7 @@ def test_words_stay_where_they_were_in_every_cabin():
 def test_silent_speech_is_told_by_name_and_left_out():
     one, parts = raw(white(RATE, 0.1), white(RATE, 0.1, 3), 0.0, -26.0)
     silent = one._replace(speech=np.full(2 * RATE, 0.25, np.float32), noise=white(2 * RATE, 0.1))  # an offset is no sound
-    rendered, errors = batch.render([silent, one, silent._replace(noise=None)], CPU)
+    rendered, errors = batch.render(side_by_side([silent, one, silent._replace(noise=None)]), CPU)
     assert [str(error) for _, error in errors] == 2 * ["/a.flac: speech is silent, it has no level; remove the utterance"]
     assert rendered.scenes == (one.scene,)
     assert rendered.samples[0, :RATE].numpy() == pytest.approx(parts.sum, abs=3e-5)

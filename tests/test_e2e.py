@@ -12,9 +12,10 @@ from planted_scores import plant
 from safetensors.torch import load_file, save_file
 from toy_language import SMALL, WORDS, make_corpus, run, speak, train
 
+from pipelines.ctc.front_end import front_end
 from pipelines.ctc.network import CANDIDATES, Network, score_all
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.tokens import Tokens, front_end, greedy
+from pipelines.e2e.tokens import Tokens, greedy
 from pipelines.modes import open_recognizer
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError

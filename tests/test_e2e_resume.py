@@ -144,10 +144,12 @@ def live(sets, noise, out, *flags):
     return train("e2e", *sets, out, *NOISY, "--noise=" + str(noise), "--recipe=plain", *flags)
 
 
-def test_fresh_noise_each_epoch_the_same_after_a_stop(sets, tmp_path):
+@pytest.mark.parametrize("devices", [{"cuda"}, {"cpu"}], ids=["threads", "apart"])
+def test_fresh_noise_each_epoch_the_same_after_a_stop(sets, tmp_path, monkeypatch, devices):
     noise, out = make_noise(tmp_path), tmp_path / "stopped"
     flags = ("--noise=" + str(noise), "--recipe=plain")
-    expected = made_of(live(sets, noise, tmp_path / "whole"))
+    expected = made_of(live(sets, noise, tmp_path / "whole"))  # read by threads
+    monkeypatch.setattr("speechbench.cli.training.APART", devices)
     assert train_until_killed(Stepper, "step", 6, sets, out, *NOISY, *flags)
     live(sets, noise, out, "--resume")
     assert made_of(out) == expected

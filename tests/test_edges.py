@@ -5,28 +5,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from toy_language import make_corpus, speak, train
+from toy_language import BY_CTC, make_corpus, speak, train
 
 from pipelines.batches import pad
-from pipelines.ctc.edges import cut, part_of, speech_edges, spoken
+from pipelines.ctc import features
+from pipelines.ctc.config import EncoderConfig
+from pipelines.ctc.edges import cut, part_of, score_spoken, speech_edges, spoken
+from pipelines.ctc.front_end import front_end
 from pipelines.ctc.items import Item, Stored
-from pipelines.ctc.network import score_all, steps_of
+from pipelines.ctc.network import Network, score_all, steps_of
 from pipelines.ctc.scenes import Scenes
-from pipelines.e2e import features
-from pipelines.e2e.tokens import Tokens, front_end
+from pipelines.e2e.tokens import Tokens
 from pipelines.modes import open_recognizer
+from pipelines.phoneme import ctc
 from speechbench import audio, manifest
 from speechbench.features import frames_of
 from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.recognizer import ORACLES, Request
 from speechbench.run import Run
 
 WORDS = ["cat", "zebra", "dog"]
 
 
-def recorded(before, after, noise=0.003, seed=0):
+def recorded(before, after, noise=0.003, seed=0, by="characters"):
     """The words, without a pause at the edges, with so many seconds of room noise before and behind; and where they lie."""
     rng = np.random.default_rng(seed)
-    spoken = speak(WORDS, "characters", rng)[1280:-1280]  # the least pause is 0.08 s
+    spoken = speak(WORDS, by, rng)[1280:-1280]  # the least pause is 0.08 s
     wave = np.concatenate([np.zeros(round(before * 16_000)), spoken, np.zeros(round(after * 16_000))])
     return (
         (wave + rng.normal(0, noise, wave.size)).astype(np.float32),
@@ -92,16 +96,17 @@ def test_features_of_a_cut_item_are_those_frames_of_the_whole():
     assert torch.equal(batch.features[0], whole[5:13])
 
 
-def test_the_recognizer_hears_the_speech_at_its_place(trained_run):
+def test_speech_is_scored_at_its_place():
     """Blanks where nothing is heard; between them the scores of the part alone."""
-    recognizer = open_recognizer(Run.open(trained_run))
+    torch.manual_seed(0)
+    network = Network(5, EncoderConfig(bands=40, channels=16, recurrent=16, layers=1))
     samples, first, _ = recorded(2.0, 3.0)
-    whole = recognizer.front_end(samples)
-    scores = recognizer.score(whole)
+    whole = front_end(40)(samples)
+    scores = score_spoken(network, whole, 0.3)
     assert len(scores) == steps_of(torch.tensor(len(whole)))
     start, part = spoken(whole, 0.3)
     assert 0 < start < first and start % 4 == 0
-    (alone,) = score_all(recognizer.network, [part])
+    (alone,) = score_all(network, [part])
     steps = slice(start // 4, start // 4 + len(alone))
     assert torch.equal(scores[steps], alone)
     outside = torch.cat([scores[: steps.start], scores[steps.stop :]])
@@ -109,25 +114,33 @@ def test_the_recognizer_hears_the_speech_at_its_place(trained_run):
     torch.testing.assert_close(outside.exp().sum(1), torch.ones(len(outside)), atol=1e-4, rtol=0)
 
 
-def test_silence_around_an_utterance_changes_neither_text_nor_times(trained_run, tmp_path):
-    """The same speech with two seconds more of room noise before it, decoded with the graph: words two seconds later."""
-    short, *_ = recorded(0.5, 0.5)
+@pytest.fixture(scope="module", params=[("e2e", "characters"), ("pipeline", "phonemes", *BY_CTC)], ids=["e2e", "ctc"])
+def trained(request, tmp_path_factory):
+    """A recogniser, what the words are spelled by, and the words with half a second of silence around and two seconds more."""
+    mode, by, *settings = request.param
+    folder = tmp_path_factory.mktemp("toy")
+    sets = make_corpus(folder, "train", 50, by), make_corpus(folder, "dev", 10, by, seed=1)
+    short, *_ = recorded(0.5, 0.5, by=by)
     rows = []
     for name, before in (("short", 0), ("long", 2)):
         noise = np.random.default_rng(1).normal(0, 0.003, before * 16_000).astype(np.float32)
-        audio.write(tmp_path / f"{name}.flac", np.concatenate([noise, short]))
-        rows.append(Utterance(name, tmp_path / f"{name}.flac", before + short.size / 16_000, text=" ".join(WORDS)))
-    heard = list(open_recognizer(Run.open(trained_run)).transcribe(Manifest(tuple(rows)), Skipped()))
-    assert heard[0].text == heard[1].text == " ".join(WORDS)
-    for word, later in zip(heard[0].words, heard[1].words, strict=True):
+        audio.write(folder / f"{name}.flac", np.concatenate([noise, short]))
+        rows.append(Utterance(name, folder / f"{name}.flac", before + short.size / 16_000, text=" ".join(WORDS)))
+    return open_recognizer(Run.open(train(mode, *sets, folder / "run", *settings))), Manifest(tuple(rows))
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(), Request(nbest=3), *(Request(oracle=name) for name in ORACLES)], ids=["best", "nbest", *ORACLES]
+)
+def test_silence_around_an_utterance_changes_neither_text_nor_times(trained, request_):
+    """The words are where they were spoken, and two seconds later behind two seconds more of room noise."""
+    recognizer, spoken_twice = trained
+    short, long = recognizer.transcribe(spoken_twice, Skipped(), request_)
+    assert short.text == long.text == " ".join(WORDS)
+    assert 0.45 < short.words[0].start < 0.7  # CTC tells a sound near its end
+    assert short.duration - 0.7 < short.words[-1].end < short.duration - 0.4
+    for word, later in zip(short.words, long.words, strict=True):
         assert later.start == pytest.approx(word.start + 2, abs=0.081) and later.end == pytest.approx(word.end + 2, abs=0.081)
-
-
-@pytest.fixture(scope="module")
-def trained_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy")
-    sets = make_corpus(folder, "train", 50, "characters"), make_corpus(folder, "dev", 10, "characters", seed=1)
-    return train("e2e", *sets, folder / "run")
 
 
 @pytest.fixture
@@ -145,7 +158,7 @@ def slow_speaker(tmp_path):
 
 
 def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_speaker, tmp_path):
-    tokens, skipped = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")), Skipped()
+    tokens, skipped = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")).numbers, Skipped()
     features.write(tmp_path / "features", slow_speaker, 40)
     toy, slow, full = features.read_items(tmp_path / "features", slow_speaker, tokens, 0.3, skipped)
     wholes = features.read_items(tmp_path / "features", slow_speaker, tokens, 1e6, skipped)
@@ -156,7 +169,7 @@ def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_
 
 
 def test_the_index_alone_says_the_same(slow_speaker, tmp_path):
-    tokens = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz"))
+    tokens = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")).numbers
     features.write(tmp_path / "whole", slow_speaker, 40)
     features.write(tmp_path / "index", slow_speaker, 40, index_only=True)
     assert not (tmp_path / "index" / "frames.f32").exists()
@@ -165,14 +178,26 @@ def test_the_index_alone_says_the_same(slow_speaker, tmp_path):
 
 
 @pytest.mark.parametrize("silence", [0.3, 2.1, 1e6])
-def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, silence):
+@pytest.mark.parametrize(("mode", "prefix", "settings"), [("e2e", "", ()), ("pipeline", "ctc.", BY_CTC)], ids=["e2e", "ctc"])
+def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, mode, prefix, settings, silence):
     path = tmp_path / "all.jsonl"
-    out = train("e2e", path, path, tmp_path / "run", f"silence={silence}", "training.epochs=1")
+    settings = (*settings, f"{prefix}silence={silence}", f"{prefix}training.epochs=1")
+    out = train(mode, path, path, tmp_path / "run", *settings)
     (row,) = [row for row in Run.open(out).metrics() if row["stage"] == "silence"]
     recorded = sum(utterance.duration for utterance in slow_speaker)
     left_out = {0.3: 1.7 + 2.7, 2.1: 0.9, 1e6: 0.0}[silence]  # of the one whose text is short
     assert row["recorded_seconds"] == pytest.approx(recorded, abs=0.01)
     assert row["used_seconds"] == pytest.approx(recorded - left_out, abs=0.25)
+
+
+@pytest.mark.parametrize(("silence", "frames"), [(0.3, 222), (1e6, 662)])
+def test_epochs_are_judged_by_what_is_heard_in_use(slow_speaker, tmp_path, monkeypatch, silence, frames):
+    """The pipeline's; that of end to end takes its items, as training does."""
+    heard = []
+    monkeypatch.setattr(ctc, "score_all", lambda network, dev: heard.extend(map(len, dev)) or score_all(network, dev))
+    path = tmp_path / "all.jsonl"
+    train("pipeline", path, path, tmp_path / "run", *BY_CTC, f"ctc.silence={silence}", "ctc.training.epochs=1")
+    assert len(heard) == 3 and max(heard) == pytest.approx(frames, abs=20)
 
 
 def test_scenes_are_heard_where_their_clean_speech_lies():

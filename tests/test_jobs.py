@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from speechbench import jobs
+from speechbench.errors import SpeechbenchError
 
 
 def square(number):
@@ -63,6 +64,22 @@ def test_an_exception_comes_at_its_items_place(workers):
         next(results)
 
 
+def fall(number):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_is_an_error_in_one_line():
+    with pytest.raises(SpeechbenchError, match=r"^a worker process was killed, perhaps for want of memory; .* --resume$"):
+        list(jobs.run(fall, range(10), 2))
+
+
+def test_one_process_can_be_another_one():
+    with jobs.processes(1) as run:
+        assert os.getpid() not in set(run(process, range(3)))
+
+
 def test_workers_use_one_thread_and_this_process_keeps_its_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
@@ -115,7 +132,7 @@ if __name__ == "__main__":
 
 
 def linger(number):
-    print(os.getpid(), flush=True)
+    print(f"{os.getpid()}\n", end="", flush=True)  # in one piece, for two of them write
     time.sleep(0.2)
 
 

@@ -1,17 +1,19 @@
 """Partial end to end, from audio to words, on a language that it must be able to learn."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import click
 import pytest
 import torch
-from toy_language import SMALL, WORDS, make_corpus, run, train
+from toy_language import BY_CTC, WORDS, make_corpus, run, train
 
 from pipelines.ctc.network import CANDIDATES
+from pipelines.e2e.config import E2eConfig
 from pipelines.graph import Topology
 from pipelines.modes import open_recognizer
 from pipelines.phoneme import ctc
+from pipelines.phoneme.config import CtcConfig
 from speechbench import audio, manifest
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce
@@ -20,8 +22,7 @@ from speechbench.recognizer import read_hypotheses
 from speechbench.run import Run
 from speechbench.score import score
 
-SETTINGS = ("acoustic=ctc", *(f"ctc.{setting}" for setting in SMALL["e2e"]))
-BRIEF = (*SETTINGS, "ctc.training.epochs=1")
+BRIEF = (*BY_CTC, "ctc.training.epochs=1")
 LEXICON = {"a": (("AH",), ("EY",)), "tea": (("T", "IY"),)}
 
 
@@ -33,7 +34,7 @@ def sets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(sets, tmp_path_factory):
-    return train("pipeline", *sets, tmp_path_factory.mktemp("run") / "run", *SETTINGS)
+    return train("pipeline", *sets, tmp_path_factory.mktemp("run") / "run", *BY_CTC)
 
 
 def decode(trained, data, out, *options):
@@ -49,6 +50,13 @@ def made_of(run):
     """All that a training has made, by path; provenance knows the command."""
     files = (path for path in run.rglob("*") if path.is_file() and path.name not in {"provenance.json", "speechbench.json"})
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+def test_its_network_is_trained_as_that_of_end_to_end():
+    """So that what lies between the two is what the lexicon is worth."""
+    mine = {field.name: getattr(CtcConfig(), field.name) for field in fields(CtcConfig)}
+    assert mine.keys() == {"silence", "encoder", "augment", "training"}
+    assert mine == {name: getattr(E2eConfig(), name) for name in mine}
 
 
 def test_it_learns_the_language(trained, sets, tmp_path):
@@ -74,7 +82,7 @@ def test_no_stage_comes_before_it(trained):
     assert {path.name for path in trained.iterdir() if path.is_dir()} == {"ctc"}
     assert not list(trained.rglob("*.f32"))  # features are for training alone
     rows = Run.open(trained).metrics()
-    assert {row["stage"] for row in rows} == {"lexicon", "language_model", "ctc"}
+    assert {row["stage"] for row in rows} == {"lexicon", "language_model", "silence", "ctc"}
     assert [row["epoch"] for row in rows if "dev_greedy_per" in row] == [5, 10]
     looks = [row for row in rows if "dev_wer" in row]
     assert len(looks) == CANDIDATES.looks

@@ -89,3 +89,4 @@ SMALL = {
         "training.learning_rate=5e-3",
     ),
 }
+BY_CTC = ("acoustic=ctc", *(f"ctc.{setting}" for setting in SMALL["e2e"]))  # for the pipeline

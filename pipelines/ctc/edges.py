@@ -1,16 +1,18 @@
 """The silence before and behind the speech of an utterance, most of which a recogniser can do without.
 
 It is half of what people record who press a button, speak and press it again; a network that hears all of it takes twice the
-time to learn the same, and longer to find out which steps are those of the text. B utterances, T frames, F bands.
+time to learn the same, and longer to find out which steps are those of the text. B utterances, T frames, F bands, V tokens.
 """
 
 from __future__ import annotations
+
+from math import log
 
 import torch
 from torch import Tensor
 
 from pipelines.ctc.device import moved
-from pipelines.ctc.network import STRIDE
+from pipelines.ctc.network import STRIDE, Network, score_all, steps_of
 from speechbench.features import FRAME_SHIFT
 
 SMOOTHED = 5  # frames over which the level is averaged, so that a click is no speech
@@ -19,6 +21,7 @@ QUIET, LOUD = 0.1, 0.95  # shares of the frames that are quieter than what is ta
 # (SNR -5 to 20 dB), against the edges found without the noise: at 0.3 the noise hides more than 0.3 s of speech in one, at 0.4
 # in three, at 0.5 in seven.
 BEGINS = 0.3
+UNHEARD = log(1e-6)  # of each token but the blank in a step of silence that the network does not hear
 
 
 def speech_edges(features: Tensor) -> tuple[int, int]:
@@ -51,6 +54,20 @@ def spoken(features: Tensor, silence: float) -> tuple[int, Tensor]:
     """The same for features (T, F): the first frame, and what is left."""
     first, frames = part_of(speech_edges(features), len(features), silence)
     return first, features[first : first + frames]
+
+
+def score_spoken(network: Network, features: Tensor, silence: float) -> Tensor:
+    """The log-probabilities of all steps; blanks where silence is left out, so that all times are those of the recording.
+
+    Shape:
+        (T, F) -> (T / 4, V)
+    """
+    first, part = spoken(features, silence)
+    (heard,) = score_all(network, [part])
+    scores = heard.new_full((int(steps_of(torch.tensor(len(features)))), heard.shape[1]), UNHEARD)
+    scores[:, 0] = 0.0
+    scores[first // STRIDE :][: len(heard)] = heard
+    return scores
 
 
 def cut(features: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:

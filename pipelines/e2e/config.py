@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 
@@ -37,7 +37,7 @@ class E2eConfig:
 
     seed: int = 0
     pieces: int = 0  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
-    silence: float = 0.3  # s before and behind the speech that the network hears
+    silence: float = SILENCE  # s before and behind the speech that the network hears
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from math import log
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from pipelines import tensors
 from pipelines.batches import extract
 from pipelines.ctc.beam import prefix_beam
-from pipelines.ctc.edges import spoken
-from pipelines.ctc.network import STEP, STRIDE, Network, score_all, steps_of
+from pipelines.ctc.edges import score_spoken
+from pipelines.ctc.front_end import front_end
+from pipelines.ctc.network import STEP, Network
 from pipelines.e2e.config import E2eConfig
-from pipelines.e2e.tokens import SPACE, Tokens, front_end, greedy
+from pipelines.e2e.tokens import SPACE, Tokens, greedy
 from pipelines.packages import missing_packages
 from speechbench.config import build
 from speechbench.errors import SpeechbenchError
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from pipelines.graph import Topology
 
 NETWORK = "network.safetensors"
-UNHEARD = log(1e-6)  # of each token but the blank in a step of silence that the network does not hear
 
 
 def topology_of(tokens: Tokens) -> Topology:
@@ -75,17 +73,8 @@ class E2eRecognizer:
         return Decoder(self.run.path, topology_of(self.tokens), STEP, self.log_priors)
 
     def score(self, features: Tensor) -> Tensor:
-        """The network's log-probabilities; blanks where silence is left out, so that all times are those of the recording.
-
-        Shape:
-            (T, F) -> (T / 4, V)
-        """
-        first, part = spoken(features, self.config.silence)
-        (heard,) = score_all(self.network, [part])
-        scores = heard.new_full((int(steps_of(torch.tensor(len(features)))), heard.shape[1]), UNHEARD)
-        scores[:, 0] = 0.0
-        scores[first // STRIDE :][: len(heard)] = heard
-        return scores
+        """The network's log-probabilities, of all steps of an utterance, (T, F) -> (T / 4, V)."""
+        return score_spoken(self.network, features, self.config.silence)
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
         """For each utterance the best words with the language model, the network's own text, and what else is asked for."""

@@ -1,8 +1,8 @@
-"""The network's alphabet and features: all that training and greedy decoding need, without the decoding graph."""
+"""The network's alphabet: all that training and greedy decoding need, without the decoding graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,26 +10,9 @@ from torch import Tensor
 
 from pipelines.ctc.network import greedy_tokens
 from pipelines.e2e.pieces import split_word
-from speechbench.audio import Samples
-from speechbench.features import cmvn, cmvns, frames_of, log_mel, log_mels
 from speechbench.lexicon import Lexicon
 
 SPACE = " "
-
-
-def front_end(bands: int) -> Callable[[Samples | Tensor], Tensor]:
-    """The features: log-mel with CMVN over the utterance."""
-    return lambda samples: cmvn(log_mel(samples, bands))
-
-
-def batch_front_end(bands: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The features of a batch, (B, N) and lengths (B,) in samples -> (B, T, F) and lengths (B,) in frames, on the CPU."""
-
-    def features(samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        frames = torch.tensor([frames_of(length) for length in lengths.tolist()])
-        return cmvns(log_mels(samples, lengths, bands), frames), frames
-
-    return features
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,24 @@ import torch
 from torch import Tensor
 
 from pipelines import parallel, tensors
+from pipelines.ctc import features
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.figures import head_figures
-from pipelines.ctc.items import Item, Source, Stored, fitting
+from pipelines.ctc.front_end import batch_front_end
+from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import CANDIDATES, Network, report_size, score_all
 from pipelines.ctc.scenes import Renderer, Scenes, no_labels
 from pipelines.ctc.train import Training, log_priors
-from pipelines.e2e import features
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.labels import Labeller
 from pipelines.e2e.pieces import learn_pieces, spell
 from pipelines.e2e.recognizer import NETWORK, topology_of
-from pipelines.e2e.tokens import Tokens, batch_front_end, greedy
+from pipelines.e2e.tokens import Tokens, greedy
 from pipelines.e2e.transfer import HEADS, UNITS, Start
 from pipelines.packages import missing_packages
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, open_lexicon, prepare_words, report_language_model
-from speechbench.features import FRAME_SHIFT
 from speechbench.files import read_json, write_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
@@ -84,8 +84,8 @@ def train(
     parallel.wait()
     tokens = Tokens(tuple(read_json(run.path / UNITS)))
     source = _source(run, config, manifest, tokens, labeller, skipped, renderer)
-    heard = features.read(folder / "dev", dev, bands, tokens, config.silence, skipped)
-    judge = _Judge(tokens, Stored(_labelled(heard.items, dev, labeller), heard.features))
+    heard = features.read_items(folder / "dev", dev, tokens.numbers, config.silence, skipped)
+    judge = _Judge(tokens, Stored(_labelled(heard, dev, labeller), features.read(folder / "dev", bands)))
 
     torch.manual_seed(seed_of(config.seed, "network"))
     network = Network(tokens.columns, config.encoder)
@@ -122,14 +122,11 @@ def _source(
 ) -> Source:
     """What is trained on: features that lie ready, or scenes."""
     folder, bands = run.path / FEATURES / "train", config.encoder.bands
-    found = fitting(features.read_items(folder, manifest, tokens, config.silence, skipped), manifest.name, skipped)
-    recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
-    _log(run, "silence", {"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
-    left_out = f"silence of more than {config.silence:g} s before and behind the speech is not heard"
-    say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")
+    log = partial(_log, run, "silence")
+    found = features.read_fitting(folder, manifest, tokens.numbers, config.silence, skipped, log)
     items = _labelled(found, manifest, labeller)
     if renderer is None:
-        return Stored(items, features.read(folder, manifest, bands, tokens, config.silence, skipped).features)
+        return Stored(items, features.read(folder, bands))
     label = labeller.of_scene if labeller else no_labels
     return Scenes(renderer, {item.id: item for item in items}, batch_front_end(bands), skipped, label)
 

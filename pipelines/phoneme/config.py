@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 from speechbench.lexicon import Stress
@@ -72,9 +72,13 @@ class NetworkConfig:
 class CtcConfig:
     """The network that tells phonemes without an alignment, with what end to end has for characters."""
 
+    silence: float = SILENCE  # s before and behind the speech that the network hears
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, silence=(0, math.inf))
 
 
 @dataclass(frozen=True)

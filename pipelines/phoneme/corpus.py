@@ -21,7 +21,7 @@ from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 
-BANDS = 40  # of the log-mel energies, from which all features are made but those of the network trained by CTC
+BANDS = 40  # of the log-mel energies, from which all features are made
 INDEX, SKIPPED, HEARD, PLAIN = "utterances.json", "skipped.json", "heard.f32", "plain.f32"
 
 
@@ -38,8 +38,7 @@ class Spoken:
 class Corpus:
     """Utterances that can be trained on, with their log-mel energies as they sound and, for synthesised ones, without noise."""
 
-    def __init__(self, folder: Path, bands: int) -> None:
-        self.bands = bands
+    def __init__(self, folder: Path) -> None:
         self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
         self.heard = self._open(folder / HEARD, 0)
         self.plain = self._open(folder / PLAIN, 0) if (folder / PLAIN).exists() else self.heard
@@ -47,32 +46,23 @@ class Corpus:
         self.at_speeds = [self._open(folder / _at_speed(place), place) for place in range(1, speeds)]
 
     def _open(self, path: Path, place: int) -> Frames:
-        return Frames(path, [one.frames[place] for one in self.spoken], self.bands)
+        return Frames(path, [one.frames[place] for one in self.spoken], BANDS)
 
 
 def _at_speed(place: int) -> str:
     return f"heard-{place}.f32"
 
 
-def load(
-    folder: Path,
-    manifest: Manifest,
-    lexicon: Lexicon,
-    states: int,
-    speeds: Sequence[float],
-    skipped: Skipped,
-    bands: int = BANDS,
-) -> Corpus:
+def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> Corpus:
     """The corpus of a training manifest, from its audio or, where it was made before, from its folder.
 
     Args:
         folder: To make.
         manifest: With texts.
         lexicon: Of the texts' words.
-        states: Per phoneme; each takes a frame. 0 for CTC, whose steps are counted where its tokens are known.
+        states: Per phoneme; each takes a frame.
         speeds: Of further copies, 1.1 for a tenth faster (Ko et al. 2015).
         skipped: Takes the utterances whose audio cannot be used or is too short for the text.
-        bands: Of the log-mel energies.
 
     Raises:
         SpeechbenchError: No utterance is left; an utterance and its clean twin differ in length.
@@ -83,22 +73,14 @@ def load(
     else:
         with files.writing_folder(folder) as aside:
             before = set(skipped.reasons)
-            _write(aside, manifest, lexicon, states, speeds, skipped, bands)
+            _write(aside, manifest, lexicon, states, speeds, skipped)
             files.write_json(aside / SKIPPED, {key: why for key, why in skipped.reasons.items() if key not in before})
-    return Corpus(folder, bands)
+    return Corpus(folder)
 
 
-def _write(
-    folder: Path,
-    manifest: Manifest,
-    lexicon: Lexicon,
-    states: int,
-    speeds: Sequence[float],
-    skipped: Skipped,
-    bands: int,
-) -> None:
+def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> None:
     def both(samples: Samples) -> tuple[Samples, Tensor]:
-        return samples, log_mel(samples, bands)
+        return samples, log_mel(samples, BANDS)
 
     spoken: list[Spoken] = []
     names = [HEARD, PLAIN, *(_at_speed(place) for place in range(1, len(speeds) + 1))]
@@ -110,13 +92,13 @@ def _write(
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
             twin = clean_twin(utterance, manifest)
-            plain = heard if twin is None else log_mel(twin, bands)
+            plain = heard if twin is None else log_mel(twin, BANDS)
             if len(plain) != len(heard):
                 raise SpeechbenchError(
                     f"{utterance.id}: {len(heard)} frames, but its clean twin has {len(plain)}; synthesise it again"
                 )
             twins = twins or twin is not None
-            copies = [log_mel(at_speed(samples, speed), bands) for speed in speeds]
+            copies = [log_mel(at_speed(samples, speed), BANDS) for speed in speeds]
             for stream, values in zip(streams, [heard, plain, *copies], strict=True):
                 stream.write(values.numpy().tobytes())
             spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, [len(heard), *map(len, copies)]))

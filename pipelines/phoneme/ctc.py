@@ -13,17 +13,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.ctc import features
 from pipelines.ctc.checkpoint import Row
-from pipelines.ctc.items import Item, Source, Stored, fitting
+from pipelines.ctc.edges import spoken
+from pipelines.ctc.items import Source, Stored
 from pipelines.ctc.network import Network, greedy_tokens, report_size, score_all
 from pipelines.ctc.train import Training, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
-from pipelines.phoneme.corpus import Corpus
 from pipelines.phoneme.recognizer import WEIGHTS
 from speechbench.features import cmvn
 from speechbench.lexicon import Lexicon
-from speechbench.manifest import Skipped
+from speechbench.manifest import Manifest, Skipped
 from speechbench.score import Counts, align, count
 from speechbench.seeds import seed_of
 
@@ -37,27 +38,37 @@ def phonemes_of(words: Sequence[str], lexicon: Lexicon, separator: str) -> list[
     return units
 
 
-def source_of(corpus: Corpus, lexicon: Lexicon, topology: Topology, name: str, skipped: Skipped) -> Source:
-    """A corpus as the training by CTC wants it; its features stay in their file until they are needed.
+def source_of(
+    folder: Path,
+    manifest: Manifest,
+    lexicon: Lexicon,
+    topology: Topology,
+    config: CtcConfig,
+    skipped: Skipped,
+    log: Callable[[Row], None],
+) -> Source:
+    """A training set as the training by CTC wants it; its features stay in their file until they are needed.
 
     Args:
-        corpus: As it sounds; the network has to hear through noise.
+        folder: Of the features; made unless it is there.
+        manifest: As it sounds; the network has to hear through noise.
         lexicon: Of its words.
         topology: CTC over the phonemes.
-        name: Of the corpus.
-        skipped: Takes the utterances with more tokens than steps.
+        config: How much is heard.
+        skipped: Takes the utterances whose audio cannot be used, or with more tokens than steps.
+        log: Takes a row of how much is heard.
 
     Raises:
         SpeechbenchError: None is left.
     """
     numbers = {unit: number for number, unit in enumerate(topology.units, start=1)}  # 0 is the blank
-    found = []
-    for one in corpus.spoken:
-        units = phonemes_of(one.words, lexicon, topology.separator)
-        tokens = torch.tensor([numbers[unit] for unit in units], dtype=torch.long)
-        found.append(Item(one.id, " ".join(one.words), one.frames[0], tokens))
-    places = {one.id: place for place, one in enumerate(corpus.spoken)}
-    return Stored(fitting(found, name, skipped), lambda key: cmvn(corpus.heard[places[key]]))
+
+    def tokens(words: Sequence[str]) -> Tensor:
+        return torch.tensor([numbers[unit] for unit in phonemes_of(words, lexicon, topology.separator)], dtype=torch.long)
+
+    features.write(folder, manifest, config.encoder.bands)
+    items = features.read_fitting(folder, manifest, tokens, config.silence, skipped, log)
+    return Stored(items, features.read(folder, config.encoder.bands))
 
 
 def fit(
@@ -84,12 +95,12 @@ def fit(
         log: Takes a row of metrics after each epoch.
         kept: The checkpoint's file, outside the folder; the caller removes it.
     """
-    features = [cmvn(mel) for _, mel in dev]
-    spoken = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
+    heard = [spoken(cmvn(mel), config.silence)[1] for _, mel in dev]
+    said = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
 
     def errors(network: Network) -> Counts:
-        told = (greedy_phonemes(scores, topology) for scores in score_all(network, features))
-        return sum((count(align(*pair)) for pair in zip(spoken, told, strict=True)), Counts())
+        told = (greedy_phonemes(scores, topology) for scores in score_all(network, heard))
+        return sum((count(align(*pair)) for pair in zip(said, told, strict=True)), Counts())
 
     torch.manual_seed(seed_of(seed, "ctc"))
     network = Network(topology.columns, config.encoder)

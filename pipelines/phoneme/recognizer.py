@@ -13,6 +13,7 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.boundaries import refine
 from pipelines.ctc import network as ctc
+from pipelines.ctc.edges import score_spoken
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig, GmmConfig, PipelineConfig
@@ -86,7 +87,11 @@ def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acousti
     log_priors = state.pop("log_priors")
     network = ctc.Network(topology.columns, config.encoder)
     network.load_state_dict(state)
-    return Acoustic(topology, lambda mel: ctc.score_all(network, [cmvn(mel)])[0], log_priors, config.encoder.bands, ctc.STEP)
+
+    def score(mel: Tensor) -> Tensor:
+        return score_spoken(network, cmvn(mel), config.silence)
+
+    return Acoustic(topology, score, log_priors, config.encoder.bands, ctc.STEP)
 
 
 def topology_of(units: Sequence[str], acoustic: str) -> Topology:

@@ -92,15 +92,18 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
-    speeds = config.network.speeds if config.acoustic == "network" else ()
-    corpus = corpora.load(run.path / FEATURES, manifest, lexicon, topology.states, speeds, skipped, bands)
     judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
-    training = _Training(run, config, corpus, lexicon, judge)
+    features = run.path / FEATURES
     if config.acoustic == CTC:
-        training.by_ctc(ctc.source_of(corpus, lexicon, topology, manifest.name, skipped), topology)
+        source = ctc.source_of(
+            features, manifest, lexicon, topology, config.ctc, skipped, lambda row: run.log(stage="silence", **row)
+        )
+        _by_ctc(run, config, source, topology, judge)
     else:
-        training.to(config.acoustic, topology)
-    shutil.rmtree(run.path / FEATURES)
+        speeds = config.network.speeds if config.acoustic == NETWORK else ()
+        corpus = corpora.load(features, manifest, lexicon, topology.states, speeds, skipped)
+        _Training(run, config, corpus, lexicon, judge).to(config.acoustic, topology)
+    shutil.rmtree(features)
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,34 @@ class _Judge:
         return total
 
 
+def _once(run: Run, name: str, make: Callable[[Path, Log], None]) -> Path:
+    """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
+    folder = run.path / name
+    if not folder.exists():
+        with files.writing_folder(folder) as aside:
+            rows: list[dict[str, Any]] = []
+            make(aside, rows.append)
+            files.write_json(aside / METRICS, rows)
+    for row in files.read_json(folder / METRICS):
+        run.log(**row)
+    return folder
+
+
+def _by_ctc(run: Run, config: PipelineConfig, source: Source, phonemes: Topology, judge: _Judge) -> None:
+    """Train the network that needs no stage before it."""
+    kept = run.path / CHECKPOINT
+
+    def make(folder: Path, log: Log) -> None:
+        def report(row: Row) -> None:
+            log({"stage": CTC, **row})
+
+        ctc.fit(folder, source, judge.dev, judge.lexicon, phonemes, config.ctc, config.seed, report, kept)
+
+    trained = _once(run, CTC, make)
+    kept.unlink(missing_ok=True)
+    judge(CTC, ctc_acoustic(trained, phonemes, config.ctc))
+
+
 @dataclass(frozen=True)
 class _Training:
     run: Run
@@ -173,20 +204,6 @@ class _Training:
         stage = self._gmm("triphone", triphone, sentences, lambda numbers: [retied(paths[n], phonemes, tied) for n in numbers])
         return sentences, stage
 
-    def by_ctc(self, source: Source, phonemes: Topology) -> None:
-        """Train the network that needs no stage before it."""
-        config, dev, kept = self.config.ctc, self.judge.dev, self.run.path / CHECKPOINT
-
-        def make(folder: Path, log: Log) -> None:
-            def report(row: Row) -> None:
-                log({"stage": CTC, **row})
-
-            ctc.fit(folder, source, dev, self.lexicon, phonemes, config, self.config.seed, report, kept)
-
-        trained = self._once(CTC, make)
-        kept.unlink(missing_ok=True)
-        self.judge(CTC, ctc_acoustic(trained, phonemes, config))
-
     def _sentences(self, topology: Topology) -> Sentences:
         return Sentences(topology, self.lexicon, [one.words for one in self.corpus.spoken])
 
@@ -194,18 +211,6 @@ class _Training:
         corpus = self.corpus
         energies = ((corpus.spoken[number].words, corpus.plain[number].logsumexp(1).numpy()) for number in numbers)
         return [flat_start(words, self.lexicon, phonemes, energy) for words, energy in energies]
-
-    def _once(self, name: str, make: Callable[[Path, Log], None]) -> Path:
-        """The folder of a stage, made whole unless it is there; what was logged when it was made is logged."""
-        folder = self.run.path / name
-        if not folder.exists():
-            with files.writing_folder(folder) as aside:
-                rows: list[dict[str, Any]] = []
-                make(aside, rows.append)
-                files.write_json(aside / METRICS, rows)
-        for row in files.read_json(folder / METRICS):
-            self.run.log(**row)
-        return folder
 
     def _gmm(self, name: str, fit: Fit, sentences: Sentences, start: Start) -> Stage:
         """A stage of mixtures, on speech without noise where that is there: noise would lead the alignment astray.
@@ -222,7 +227,7 @@ class _Training:
 
                 fit(folder, mel, sentences, start, config, realign, report).write(folder)
 
-            return Stage.read(self._once(name, make), phonemes)
+            return Stage.read(_once(self.run, name, make), phonemes)
 
         stage = last = made(name, corpus.plain, start, True)
         if name == self.config.acoustic and corpus.heard is not corpus.plain:
@@ -232,7 +237,7 @@ class _Training:
         return stage
 
     def _network(self, sentences: Sentences, stage: Stage) -> None:
-        folder = self._once(NETWORK, lambda aside, log: self._fit_network(aside, log, sentences, stage))
+        folder = _once(self.run, NETWORK, lambda aside, log: self._fit_network(aside, log, sentences, stage))
         self.judge(NETWORK, network_acoustic(folder, stage.topology, self.config))
 
     def _fit_network(self, folder: Path, log: Log, sentences: Sentences, stage: Stage) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
 from speechbench.run import Run
 from synth import recipe
+from synth.apart import POSSIBLE, apart
 from synth.build import Plan
 from synth.live import Live
+
+APART = {"cuda"}  # devices beside which a process of its own reads scenes; on a CPU threads wait for a core, not for the lock
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,15 @@ def train(order: Order, resume: bool, overwrite: bool) -> None:
             say(f"{order.out}: is finished already")
     if parallel.agreed(begun and files.is_finished(order.out, "run")):
         return
-    if order.noise:
-        parts["renderer"] = _renderer(order, manifests["train"], config, skipped)
-    # The first process alone makes the folder: it marks it as finished when the others are done too.
-    with files.making(order.out, "run", keep=begun) if parallel.is_first() else nullcontext():
+    with (
+        _renderer(order, manifests["train"], config, skipped) as further,
+        # The first process alone makes the folder: it marks it as finished when the others are done too.
+        files.making(order.out, "run", keep=begun) if parallel.is_first() else nullcontext(),
+    ):
         run = Run(order.out)
         if parallel.is_first():
             run = Run.create(order.out, order.mode, config, config.seed, described, facts)
-        chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **parts)
+        chosen.train(run, config, manifests["train"], manifests["dev"], skipped, **parts, **further)
         if parallel.is_first():
             skipped.close(sum(map(len, manifests.values())), order.out / "skipped.jsonl")
             run.finish(utterances=len(manifests["train"]), skipped=len(skipped.reasons), dev_looks=run.dev_looks())
@@ -99,6 +104,13 @@ def _facts(order: Order, init: Start | None) -> dict[str, Any]:
     return facts
 
 
-def _renderer(order: Order, speech: Manifest, config: Any, skipped: Skipped) -> Live:
+@contextmanager
+def _renderer(order: Order, speech: Manifest, config: Any, skipped: Skipped) -> Iterator[dict[str, Any]]:
+    """The renderer, where there is noise to be laid under the speech."""
+    if not order.noise:
+        yield {}
+        return
     device = chosen_device(config.training.device).type
-    return Live(Plan(speech, order.noise, recipe.load(order.recipe), config.seed), skipped, device)
+    with apart() if device in APART and POSSIBLE else nullcontext() as reader:
+        plan = Plan(speech, order.noise, recipe.load(order.recipe), config.seed)
+        yield {"renderer": Live(plan, skipped, device, reader)}

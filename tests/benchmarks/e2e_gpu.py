@@ -29,17 +29,18 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.front_end import batch_front_end, front_end
 from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
 from pipelines.ctc.sizes import Kind, Size
 from pipelines.ctc.step import Stepper
-from pipelines.e2e.tokens import batch_front_end, front_end
 from pipelines.frames import write_frames
 from speechbench import manifest
 from speechbench.features import FRAME_SHIFT, frames_of
 from speechbench.manifest import Manifest, Skipped
 from synth import recipe
+from synth.apart import Apart, apart
 from synth.build import Plan
 from synth.live import Live
 
@@ -102,13 +103,13 @@ def items_of(speech: Manifest) -> list[Item]:
     ]
 
 
-def sources(folder: Path, speech: Manifest, noise: Path, device: str) -> dict[str, Source]:
+def sources(folder: Path, speech: Manifest, noise: Path, device: str, reader: Apart | None) -> dict[str, Source]:
     """Features in a file, and scenes."""
     items, skipped = items_of(speech), Skipped()
     with ThreadPoolExecutor() as pool:
         frames = write_frames(folder / "frames.f32", pool.map(lambda u: front_end(BANDS)(u.samples()), speech))
     places = {item.id: place for place, item in enumerate(items)}
-    live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device)
+    live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device, reader)
     return {
         "features in a file": Stored(items, lambda key: frames[places[key]]),
         "scenes on the fly": Scenes(live, {item.id: item for item in items}, batch_front_end(BANDS), skipped),
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--batch-seconds", type=float, default=1920.0)
     parser.add_argument("--compile", action="append", choices=("on", "off"), help="may be repeated; both, if not given")
     parser.add_argument("--network", action="append", choices=ENCODERS, help="only this one; may be repeated")
+    parser.add_argument("--readers", default="process", choices=("process", "threads"), help="of scenes, beside a GPU")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"torch {torch.__version__} sees no GPU on this machine: nothing was measured")
@@ -131,11 +133,12 @@ def main() -> None:
     peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
     config = replace(TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, epochs=2)
     print(f"{name}, torch {torch.__version__}, batches of {options.batch_seconds:g} s")
-    with tempfile.TemporaryDirectory() as path:
+    reading = apart() if gpu and options.readers == "process" else nullcontext()
+    with tempfile.TemporaryDirectory() as path, reading as reader:
         folder, rng = Path(path), np.random.default_rng(0)
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
         noise = make(folder, "noise", rng.uniform(30, 300, 12))
-        kinds = sources(folder, speech, noise, options.device)
+        kinds = sources(folder, speech, noise, options.device, reader)
         for switch in options.compile or ("off", "on"):
             for size in options.network or (ENCODERS if gpu else SMALL):
                 for kind, source in kinds.items():

@@ -28,6 +28,7 @@ from speechbench.manifest import Manifest, Skipped, Utterance
 from synth import batch, mix, recipe
 from synth.build import Plan
 from synth.live import Live
+from synth.reading import side_by_side
 from synth.scene import Scene
 
 UTTERANCES, NOISES = 300, 12
@@ -62,9 +63,9 @@ def measure(live: Live, clock: Callable[[], float], batch_seconds: float) -> dic
     spent = dict.fromkeys(("read", "pad and move", "arithmetic"), 0.0)
     for group in groups(scenes, batch_seconds):
         start = clock()
-        heard = [live.read(one) for one in group]
+        heard = [live.reader.read(one) for one in group]
         spent["read"] += (read := clock()) - start
-        sounds = batch.gather(heard, live.device)
+        sounds = batch.gather(side_by_side(heard), live.device)
         spent["pad and move"] += (moved := clock()) - read
         batch.mix(sounds)
         spent["arithmetic"] += clock() - moved

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from pipelines.batches import extract
+from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.edges import part_of, speech_edges
-from pipelines.ctc.items import Item, Stored
-from pipelines.e2e.tokens import Tokens, front_end
+from pipelines.ctc.front_end import front_end
+from pipelines.ctc.items import Item, fitting
 from pipelines.frames import Frames, write_frames
 from speechbench import files
 from speechbench.errors import SpeechbenchError
+from speechbench.features import FRAME_SHIFT
 from speechbench.manifest import Manifest, Skipped, Utterance
+from speechbench.progress import say
 
 FRAMES, INDEX, SKIPPED = "frames.f32", "frames.json", "skipped.json"
+
+Tokens = Callable[[Sequence[str]], Tensor]  # the token numbers (U,) of words
 
 
 def write(folder: Path, manifest: Manifest, bands: int, *, index_only: bool = False) -> None:
@@ -53,11 +58,11 @@ def write(folder: Path, manifest: Manifest, bands: int, *, index_only: bool = Fa
         files.write_json(aside / SKIPPED, skipped.reasons)
 
 
-def read(folder: Path, manifest: Manifest, bands: int, tokens: Tokens, silence: float, skipped: Skipped) -> Stored:
-    """What `write` wrote, as items to train on or to be judged by; `bands` as there, the rest as for `read_items`."""
+def read(folder: Path, bands: int) -> Callable[[str], Tensor]:
+    """The features that `write` wrote, of each utterance by its id; `bands` as there."""
     lengths = {key: found["frames"] for key, found in files.read_json(folder / INDEX).items()}
     frames, places = Frames(folder / FRAMES, list(lengths.values()), bands), {key: n for n, key in enumerate(lengths)}
-    return Stored(read_items(folder, manifest, tokens, silence, skipped), lambda key: frames[places[key]])
+    return lambda key: frames[places[key]]
 
 
 def read_items(folder: Path, manifest: Manifest, tokens: Tokens, silence: float, skipped: Skipped) -> list[Item]:
@@ -66,7 +71,7 @@ def read_items(folder: Path, manifest: Manifest, tokens: Tokens, silence: float,
     Args:
         folder: That was written.
         manifest: It was written of.
-        tokens: The alphabet.
+        tokens: Of words.
         silence: Seconds of it that are heard before and behind the speech.
         skipped: Takes the utterances whose audio cannot be used.
     """
@@ -76,8 +81,24 @@ def read_items(folder: Path, manifest: Manifest, tokens: Tokens, silence: float,
     return [_item(by_id[key], tokens, silence, **found) for key, found in files.read_json(folder / INDEX).items()]
 
 
+def read_fitting(
+    folder: Path, manifest: Manifest, tokens: Tokens, silence: float, skipped: Skipped, log: Callable[[Row], None]
+) -> list[Item]:
+    """Those of `read_items` that can be trained on; tells and logs how much of them is heard.
+
+    Raises:
+        SpeechbenchError: None is left.
+    """
+    found = fitting(read_items(folder, manifest, tokens, silence, skipped), manifest.name, skipped)
+    recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
+    log({"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
+    left_out = f"silence of more than {silence:g} s before and behind the speech is not heard"
+    say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")
+    return found
+
+
 def _item(utterance: Utterance, tokens: Tokens, silence: float, frames: int, speech: tuple[int, int]) -> Item:
     """An utterance without what is left out; where its text would not fit into the rest, a whole one."""
-    whole = Item(utterance.id, utterance.text or "", frames, tokens.numbers(utterance.words))
+    whole = Item(utterance.id, utterance.text or "", frames, tokens(utterance.words))
     start, count = part_of(speech, frames, silence)
     return replace(whole, start=start, frames=count) if whole.fits(count) else whole
