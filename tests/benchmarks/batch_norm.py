@@ -18,7 +18,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import batch_norm_table as table
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from pipelines.batches import pad
+from pipelines.ctc.config import AugmentConfig
 from pipelines.ctc.edges import spoken
 from pipelines.ctc.network import Network, score_all
 from pipelines.ctc.norms import MaskedBatchNorm
@@ -94,28 +95,32 @@ def prepare(out: Path) -> dict[str, Path]:
     return dict(zip(SETS, [speech / "train.jsonl", speech / "dev.jsonl", speech / "train-dev.jsonl", *cars], strict=True))
 
 
-def train(cell: Cell, paths: dict[str, Path], seconds: float, given: argparse.Namespace) -> Run:
-    """Train a network of 0.3 M parameters with the product's optimiser and schedule; nothing but the norm regularises it.
+def settings(cell: Cell, seconds: float, epochs: int) -> dict[str, object]:
+    """Of a training of 0.3 M parameters with the product's optimiser and schedule; nothing but the norm regularises it.
 
     Args:
         cell: How.
-        paths: Of train and choice.
         seconds: Of an utterance, on average, that a network hears.
-        given: Where, and for how many epochs.
+        epochs: For how many; dev is looked at after the last.
     """
-    path = given.out / "runs" / cell.name
-    settings = {
+    amounts = (field.name for field in fields(AugmentConfig) if not field.name.endswith("_width"))
+    return {
+        "seed": cell.seed,
         "encoder.size": "0.3M",
         "encoder.norm": cell.norm,
+        "encoder.dropout": 0,
         "training.learning_rate": cell.rate,
         "training.batch_seconds": cell.batch * seconds,
-        "training.epochs": given.epochs,
-        "training.look_every": given.epochs,
-        "encoder.dropout": 0,
-        **dict.fromkeys((f"augment.{name}" for name in ("stretch", "warp", "frequency_masks", "time_masks")), 0),
-        "seed": cell.seed,
+        "training.epochs": epochs,
+        "training.look_every": epochs,
+        **{f"augment.{name}": 0 for name in amounts},
     }
-    flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+def train(cell: Cell, paths: dict[str, Path], seconds: float, given: argparse.Namespace) -> Run:
+    """Train a cell's network."""
+    path = given.out / "runs" / cell.name
+    flags = [part for key, value in settings(cell, seconds, given.epochs).items() for part in ("--set", f"{key}={value}")]
     sets = ("--train", paths["train"], "--dev", paths["choice"])
     _speechbench("train", "--mode", "e2e", *sets, "--out", path, *flags, "--overwrite")
     return Run.open(path)
