@@ -173,6 +173,7 @@ def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, silence):
     left_out = {0.3: 1.7 + 2.7, 2.1: 0.9, 1e6: 0.0}[silence]  # of the one whose text is short
     assert row["recorded_seconds"] == pytest.approx(recorded, abs=0.01)
     assert row["used_seconds"] == pytest.approx(recorded - left_out, abs=0.25)
+    assert row["used_seconds"] <= row["recorded_seconds"]
 
 
 def test_scenes_are_heard_where_their_clean_speech_lies():

@@ -123,7 +123,10 @@ def _source(
     """What is trained on: features that lie ready, or scenes."""
     folder, bands = run.path / FEATURES / "train", config.encoder.bands
     found = fitting(features.read_items(folder, manifest, tokens, config.silence, skipped), manifest.name, skipped)
-    recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
+    by_id = manifest.by_id
+    recorded = sum(by_id[item.id].duration for item in found)
+    # The last frame reaches over the end, so that the frames of a whole utterance are longer than it is.
+    used = sum(min(FRAME_SHIFT * item.frames, by_id[item.id].duration) for item in found)
     _log(run, "silence", {"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
     left_out = f"silence of more than {config.silence:g} s before and behind the speech is not heard"
     say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")
