@@ -240,9 +240,7 @@ def main() -> None:
             rows.append(fill(cell, paths, listened / len(drawn), heard, given))
             files.write_json_lines(results, rows)
     speakers = len({utterance.speaker for utterance in drawn})
-    about = (
-        f"{len(drawn)} utterances ({drawn.seconds:.0f} s, {listened:.0f} s heard) of {speakers} speakers, {given.epochs} epochs"
-    )
+    about = f"{len(drawn)} utterances ({drawn.seconds:.0f} s) of {speakers} speakers, {given.epochs} epochs"
     text = table.tables(rows, about)
     print(text)
     if given.docs:
