@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.ctc.augment import Change
+from pipelines.ctc.augment import draw as draw_change
 from pipelines.ctc.network import Network, score_all
 from pipelines.e2e.config import E2eConfig
+from speechbench.config import load
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))
 
@@ -31,6 +34,15 @@ def test_the_cross_is_the_grids_beginning():
     assert len(grid) == len(set(grid)) == 3 * 5 * 5 * 2
     assert grid[: len(cross)] == cross and len(cross) == 3 * (5 + 5 - 1)
     assert all(study.MIDDLE[0] == cell.rate or study.MIDDLE[1] == cell.batch for cell in cross)
+
+
+def test_nothing_but_the_norm_regularises():
+    """Whatever augmentation the config knows is off."""
+    given = [f"{key}={value}" for key, value in study.settings(study.Cell("layer", 5e-3, 32, 1), 2.0, 8).items()]
+    config = load(E2eConfig, None, given)
+    assert (config.encoder.dropout, config.encoder.norm, config.seed) == (0, "layer", 1)
+    assert (config.training.learning_rate, config.training.batch_of(1e6, 1)) == (5e-3, 64)
+    assert draw_change(500, 80, config.augment, iter([0.9] * 100)) == Change(500)  # unchanged
 
 
 def test_reestimated_statistics_are_those_of_the_frames_that_are_no_padding():

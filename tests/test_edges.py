@@ -188,6 +188,7 @@ def test_a_training_says_how_much_it_hears(slow_speaker, tmp_path, mode, prefix,
     left_out = {0.3: 1.7 + 2.7, 2.1: 0.9, 1e6: 0.0}[silence]  # of the one whose text is short
     assert row["recorded_seconds"] == pytest.approx(recorded, abs=0.01)
     assert row["used_seconds"] == pytest.approx(recorded - left_out, abs=0.25)
+    assert row["used_seconds"] <= row["recorded_seconds"]
 
 
 @pytest.mark.parametrize(("silence", "frames"), [(0.3, 222), (1e6, 662)])

@@ -90,7 +90,10 @@ def read_fitting(
         SpeechbenchError: None is left.
     """
     found = fitting(read_items(folder, manifest, tokens, silence, skipped), manifest.name, skipped)
-    recorded, used = sum(manifest.by_id[item.id].duration for item in found), FRAME_SHIFT * sum(item.frames for item in found)
+    by_id = manifest.by_id
+    recorded = sum(by_id[item.id].duration for item in found)
+    # The last frame reaches over the end, so that the frames of a whole utterance are longer than it is.
+    used = sum(min(FRAME_SHIFT * item.frames, by_id[item.id].duration) for item in found)
     log({"recorded_seconds": round(recorded, 2), "used_seconds": round(used, 2)})
     left_out = f"silence of more than {silence:g} s before and behind the speech is not heard"
     say(f"trains on {used / 60:.1f} of {recorded / 60:.1f} min; {left_out}")

@@ -18,22 +18,26 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import batch_norm_table as table
 import torch
 from torch import Tensor
 
 from pipelines.batches import pad
+from pipelines.ctc.config import AugmentConfig
+from pipelines.ctc.edges import spoken
+from pipelines.ctc.front_end import front_end
 from pipelines.ctc.network import Network, score_all
 from pipelines.ctc.norms import MaskedBatchNorm
+from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.recognizer import E2eRecognizer
 from pipelines.e2e.tokens import greedy
 from speechbench import files, manifest
 from speechbench.cli import speechbench
 from speechbench.errors import SpeechbenchError
+from speechbench.features import FRAME_SHIFT
 from speechbench.manifest import Manifest
 from speechbench.run import Run
 from speechbench.score import score
@@ -92,21 +96,32 @@ def prepare(out: Path) -> dict[str, Path]:
     return dict(zip(SETS, [speech / "train.jsonl", speech / "dev.jsonl", speech / "train-dev.jsonl", *cars], strict=True))
 
 
-def train(cell: Cell, paths: dict[str, Path], utterances: Manifest, given: argparse.Namespace) -> Run:
-    """Train a network of 0.3 M parameters with the product's optimiser and schedule; nothing but the norm regularises it."""
-    path = given.out / "runs" / cell.name
-    settings = {
+def settings(cell: Cell, seconds: float, epochs: int) -> dict[str, object]:
+    """Of a training of 0.3 M parameters with the product's optimiser and schedule; nothing but the norm regularises it.
+
+    Args:
+        cell: How.
+        seconds: Of an utterance, on average, that a network hears.
+        epochs: For how many; dev is looked at after the last.
+    """
+    amounts = (field.name for field in fields(AugmentConfig) if not field.name.endswith("_width"))
+    return {
+        "seed": cell.seed,
         "encoder.size": "0.3M",
         "encoder.norm": cell.norm,
-        "training.learning_rate": cell.rate,
-        "training.batch_seconds": cell.batch * utterances.seconds / len(utterances),
-        "training.epochs": given.epochs,
-        "training.look_every": given.epochs,
         "encoder.dropout": 0,
-        **dict.fromkeys(("augment.stretch", "augment.frequency_masks", "augment.time_masks"), 0),
-        "seed": cell.seed,
+        "training.learning_rate": cell.rate,
+        "training.batch_seconds": cell.batch * seconds,
+        "training.epochs": epochs,
+        "training.look_every": epochs,
+        **{f"augment.{name}": 0 for name in amounts},
     }
-    flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+def train(cell: Cell, paths: dict[str, Path], seconds: float, given: argparse.Namespace) -> Run:
+    """Train a cell's network."""
+    path = given.out / "runs" / cell.name
+    flags = [part for key, value in settings(cell, seconds, given.epochs).items() for part in ("--set", f"{key}={value}")]
     sets = ("--train", paths["train"], "--dev", paths["choice"])
     _speechbench("train", "--mode", "e2e", *sets, "--out", path, *flags, "--overwrite")
     return Run.open(path)
@@ -114,15 +129,23 @@ def train(cell: Cell, paths: dict[str, Path], utterances: Manifest, given: argpa
 
 @dataclass(frozen=True)
 class Heard:
-    """A set's features and texts."""
+    """What a network hears of a set, and its texts."""
 
     features: list[Tensor]
     texts: dict[str, str]
 
     @classmethod
-    def of(cls, data: Manifest, recognizer: E2eRecognizer) -> Heard:
+    def of(cls, data: Manifest) -> Heard:
         """Read its audio."""
-        return cls([recognizer.front_end(u.samples()) for u in data], {u.id: u.text or "" for u in data})
+        config = E2eConfig()
+        features = front_end(config.encoder.bands)
+        parts = [spoken(features(utterance.samples()), config.silence)[1] for utterance in data]
+        return cls(parts, {utterance.id: utterance.text or "" for utterance in data})
+
+    @property
+    def seconds(self) -> float:
+        """Of all of it."""
+        return FRAME_SHIFT * sum(map(len, self.features))
 
     def rates(self, recognizer: E2eRecognizer) -> dict[str, float]:
         """The error rates of the network's own text."""
@@ -157,10 +180,9 @@ def reestimated(network: Network, features: Sequence[Tensor]) -> Iterator[None]:
         network.load_state_dict(kept)
 
 
-def judge(run: Run, sets: dict[str, Manifest]) -> dict[str, dict[str, float]]:
+def judge(run: Run, heard: dict[str, Heard]) -> dict[str, dict[str, float]]:
     """Character and word error rates of a run's own text by set; with batch norm, with re-estimated statistics too."""
     recognizer = E2eRecognizer(run)
-    heard = {name: Heard.of(data, recognizer) for name, data in sets.items()}
     found = {name: heard[name].rates(recognizer) for name in ("train", "dev", "shifted")}
     if recognizer.config.encoder.norm == "batch":
         for name, source in (("dev", "adapt"), ("shifted", "adapt_shifted")):
@@ -169,19 +191,17 @@ def judge(run: Run, sets: dict[str, Manifest]) -> dict[str, dict[str, float]]:
     return found
 
 
-def fill(cell: Cell, paths: dict[str, Path], given: argparse.Namespace) -> dict[str, Any]:
+def fill(cell: Cell, paths: dict[str, Path], seconds: float, heard: dict[str, Heard], given: argparse.Namespace) -> table.Row:
     """Train and judge a cell: its line of results.jsonl."""
-    data = {name: manifest.read(paths[name]) for name in SETS}
     began = time.process_time()
     try:
-        run = train(cell, paths, data["train"], given)
+        run = train(cell, paths, seconds, given)
     except SpeechbenchError as error:
         if "not finite" not in str(error):
             raise
         return {**asdict(cell), "diverged": str(error), "processor_seconds": time.process_time() - began}
     losses = [row["loss"] for row in run.metrics() if "loss" in row]
-    data["train"] = data["train"].sample(TOLD, 0)
-    return {**asdict(cell), "loss": losses, "rates": judge(run, data), "processor_seconds": time.process_time() - began}
+    return {**asdict(cell), "loss": losses, "rates": judge(run, heard), "processor_seconds": time.process_time() - began}
 
 
 def main() -> None:
@@ -210,12 +230,15 @@ def main() -> None:
     # Decoding weights, which nothing here depends on, take time to choose; the epoch is the last.
     paths["choice"] = given.out / "choice.jsonl"
     manifest.read(paths["dev"]).sample(CHOICE, 0).write(paths["choice"])
+    listened = Heard.of(drawn).seconds
+    data = {"train": drawn.sample(TOLD, 0), **{name: manifest.read(paths[name]) for name in SETS[1:]}}
+    heard = {name: Heard.of(one) for name, one in data.items()}
     results, until = given.out / "results.jsonl", time.monotonic() + 60 * given.minutes
     rows = [json.loads(line) for line in files.read_lines(results)] if results.is_file() else []
     done = {Cell(row["norm"], row["rate"], row["batch"], row["seed"]) for row in rows}
     for cell in cells(given.seeds, given.cross):
         if cell not in done and time.monotonic() < until:
-            rows.append(fill(cell, paths, given))
+            rows.append(fill(cell, paths, listened / len(drawn), heard, given))
             files.write_json_lines(results, rows)
     speakers = len({utterance.speaker for utterance in drawn})
     about = f"{len(drawn)} utterances ({drawn.seconds:.0f} s) of {speakers} speakers, {given.epochs} epochs"
