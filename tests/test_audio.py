@@ -224,3 +224,10 @@ def test_levels_have_the_same_bits_for_any_number_of_threads():
         done = subprocess.run([sys.executable, "-c", LEVELS], env=environment, capture_output=True, text=True, check=True)
         found.add(done.stdout)
     assert len(found) == 1
+
+
+def test_wav_is_written_as_libsndfile_writes_it():
+    steps = np.random.default_rng(0).integers(-(2**15), 2**15, 1001, dtype=np.int16)
+    theirs = io.BytesIO()
+    soundfile.write(theirs, steps, 8000, format="WAV", subtype="PCM_16")
+    assert audio.encode(steps, 8000, ".wav") == theirs.getvalue()
