@@ -99,7 +99,7 @@ def write(folder: Path, text: str, rows: Sequence[Row], middle: tuple[float, int
     _draw_curves(centre, rows, "batch", {"rate": middle[0]}, f"utterances in a batch (learning rate {middle[0]:g})")
     _draw_shift(right, rows)
     left.set(ylabel="character error rate, %", ylim=(0, 102))
-    left.legend(frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False)
     figure.savefig(folder / "batch-norm.png", dpi=110, metadata={"Software": None})
 
 
