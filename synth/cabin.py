@@ -177,7 +177,7 @@ def convolved(samples: Samples, response: Samples) -> Samples:
     """Samples through a filter by overlap-save: blocks overlap by the filter's length, and what wraps around is dropped.
 
     The first half of the signal is the real part of a complex one and the second half the imaginary part, for a filter that
-    is real keeps them apart. Twice as fast as `scipy.signal.oaconvolve`, which makes shorter blocks and adds up their ends.
+    is real keeps them apart. Nearly twice as fast as `scipy.signal.oaconvolve`, which makes shorter blocks and adds up their ends.
 
     Shape:
         (N,), (K,) -> (at least N + K - 1,), zeros behind that
@@ -187,7 +187,7 @@ def convolved(samples: Samples, response: Samples) -> Samples:
     before = response.size - 1
     wanted = samples.size + before
     longest = max(BLOCK, 4 * response.size) - before
-    # Four blocks are transformed in the time of one, so there are fours of them, the filter among them.
+    # Four blocks are transformed in the time of two, so there are fours of them, the filter among them.
     blocks = TOGETHER * max(1, round((wanted / (2 * longest) + 1) / TOGETHER)) - 1
     size = next_fast_len(-(-wanted // (2 * blocks)) + before)
     step = size - before
