@@ -177,7 +177,8 @@ def convolved(samples: Samples, response: Samples) -> Samples:
     """Samples through a filter by overlap-save: blocks overlap by the filter's length, and what wraps around is dropped.
 
     The first half of the signal is the real part of a complex one and the second half the imaginary part, for a filter that
-    is real keeps them apart. Nearly twice as fast as `scipy.signal.oaconvolve`, which makes shorter blocks and adds up their ends.
+    is real keeps them apart. Nearly twice as fast as `scipy.signal.oaconvolve`, which makes shorter blocks and adds up their
+    ends.
 
     Shape:
         (N,), (K,) -> (at least N + K - 1,), zeros behind that
