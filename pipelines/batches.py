@@ -52,7 +52,16 @@ def length_batches(lengths: Sequence[int], most_frames: int, generator: np.rando
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def pad(items: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Items of shape (T_i, F) as one zero-padded batch (B, T, F) and their lengths (B,)."""
+def pad(items: Sequence[Tensor], pin: bool = False) -> tuple[Tensor, Tensor]:
+    """Items of shape (T_i, F) as one zero-padded batch (B, T, F) and their lengths (B,).
+
+    Args:
+        items: At least one.
+        pin: Have the batch in memory that a GPU can copy from while the processor goes on.
+    """
     lengths = torch.tensor([len(item) for item in items])
-    return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True), lengths
+    batch = torch.empty(len(items), int(lengths.max()), *items[0].shape[1:], dtype=items[0].dtype, pin_memory=pin)
+    for row, item in zip(batch, items, strict=True):
+        row[: len(item)] = item
+        row[len(item) :] = 0.0
+    return batch, lengths

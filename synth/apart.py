@@ -1,9 +1,10 @@
-"""Scenes read ahead in a process of its own.
+"""Scenes read ahead by processes of their own.
 
 A thread that launches a GPU's kernels needs Python's lock for each of them. Threads that read 1,500 scenes beside it kept it
-waiting for 0.4 to 1.3 s, where it has work for about a second; a process, for 0.03 s.
+waiting for 0.4 to 1.3 s, where it has work for about a second; a process, for 0.03 s. And sixteen threads of one process read
+no faster than two, for all of them ask the system for memory, which it gives to one at a time.
 
-What was read lies in memory that both processes see and that has no name: when they end, in whatever way, nothing is left.
+What was read lies in memory that all processes see and that has no name: when they end, in whatever way, nothing is left.
 POSIX shared memory, by which torch's data loader hands over its batches, is 64 MB in many a container.
 """
 
@@ -11,103 +12,197 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from speechbench import jobs
-from speechbench.audio import Samples
-from synth.reading import Failed, Reader, Rows, finished, side_by_side
+from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.errors import AudioError
+from synth import cabin
+from synth.cabin import Response, Room
+from synth.reading import Failed, Reader, Rows, aligned, fill
+from synth.recordings import Lent, Recordings
 from synth.scene import Scene
 
 POSSIBLE = hasattr(os, "memfd_create")  # on Linux
+MOST = 8  # processes; as many fill a large GPU's time
+SLACK = 32  # samples by which a recording may be longer than its manifest says
+SAMPLE_BYTES = 4
 
 
-class _Order(NamedTuple):
-    """What is to be read, and where the other process finds the memory for it."""
+class _Part(NamedTuple):
+    """Scenes of a group, and where they are to be laid."""
 
     scenes: tuple[Scene, ...]
+    first: int  # row of the first of them
+    shape: tuple[int, int, int]  # (2, B, N) of the whole group: speech and noise
     memory: Path
-    thread_count: int
-    noise_bytes: int
-    speech_bytes: int
+    responses: dict[Room, Response]  # of their cabins
+    noise: Lent | None
+    speech: Lent | None
 
 
 class _Told(NamedTuple):
-    """What was read into the memory."""
+    """What was laid there."""
 
-    places: tuple[int, ...]  # of the rows' scenes among those of the order
-    lengths: tuple[int, ...]
-    responses: Samples | None
-    delay: int
-    failed: Failed
+    read: tuple[tuple[int, int, Response | None], ...]  # row, samples, and what lies between the recording and the microphone
+    failed: tuple[tuple[int, AudioError], ...]  # row
+
+
+class _Memory:
+    """Memory that both sides see; it grows with what it must hold.
+
+    It stays mapped: to have the system find each of its pages anew takes as long as to fill them.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.values = file, np.zeros(0, np.float32)
+
+    @property
+    def place(self) -> Path:
+        """Where another process finds it."""
+        return Path(f"/proc/{os.getpid()}/fd/{self.file.fileno()}")
+
+    def rows(self, shape: tuple[int, int, int]) -> Samples:
+        """An array in it, with any numbers in it."""
+        size = int(np.prod(shape))
+        if size > self.values.size:
+            if os.fstat(self.file.fileno()).st_size < size * SAMPLE_BYTES:
+                os.ftruncate(self.file.fileno(), size * SAMPLE_BYTES)
+            self.values = np.memmap(self.file, np.float32, "r+", shape=(size,)).view(np.ndarray)
+        return self.values[:size].reshape(shape)
 
 
 @cache
-def _reader(thread_count: int, noise_bytes: int, speech_bytes: int) -> tuple[Reader, ThreadPoolExecutor]:
-    """The other process's, which lasts as long as it does."""
+def _reader() -> Reader:
+    """The process's own, which lasts as long as it does; it keeps nothing but what it borrows."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
-    return Reader(noise_bytes, speech_bytes), ThreadPoolExecutor(thread_count)
+    return Reader(0, 0)
 
 
-def _read(order: _Order) -> _Told:
-    reader, pool = _reader(*order[2:])
-    raw, failed = finished(reader.submit(order.scenes, pool))
-    if not raw:
-        return _Told((), (), None, 0, failed)
-    rows = side_by_side(raw, lambda shape: np.memmap(order.memory, np.float32, "r+", shape=shape))
-    numbers = {one.id: number for number, one in enumerate(order.scenes)}
-    return _Told(tuple(numbers[one.id] for one in rows.scenes), rows.lengths, rows.responses, rows.delay, failed)
+@cache
+def _memory(place: Path) -> _Memory:
+    return _Memory(place.open("r+b"))
 
 
+def _read(part: _Part) -> _Told:
+    reader = _reader()
+    for recordings, lent in ((reader.recordings, part.noise), (reader.speech, part.speech)):
+        if lent:
+            recordings.borrow(lent)
+    cabin.borrow(part.responses)
+    rows = _memory(part.memory).rows(part.shape)
+    read, failed = list[tuple[int, int, Response | None]](), list[tuple[int, AudioError]]()
+    for row, one in enumerate(part.scenes, part.first):
+        try:
+            raw = reader.read(one)
+        except AudioError as error:
+            failed.append((row, error))
+            continue
+        fill(rows[:, row], raw)
+        read.append((row, raw.speech.size, raw.response))
+    return _Told(tuple(read), tuple(failed))
+
+
+def _response(room: Room) -> Response | None:
+    """None where it cannot be had; whoever reads a scene in it finds out why."""
+    try:
+        return cabin.impulse_response(room)
+    except AudioError:
+        return None
+
+
+@dataclass
+class _Group:
+    """Scenes under way."""
+
+    scenes: tuple[Scene, ...]
+    memory: _Memory
+    shape: tuple[int, int, int]
+    parts: int
+
+    def rows(self, told: Sequence[_Told]) -> tuple[Rows | None, Failed]:
+        """What became of it; the rows hold until its memory is used again."""
+        failed = [(self.scenes[row], error) for one in told for row, error in one.failed]
+        read = [each for one in told for each in one.read]
+        if not read:
+            return None, failed
+        places, lengths, responses = zip(*read, strict=True)
+        both = self.memory.rows(self.shape)[:, :, : max(lengths)]
+        if failed:
+            both = both[:, list(places)]
+        return Rows(tuple(self.scenes[row] for row in places), lengths, both[0], both[1], *aligned(responses)), failed
+
+
+@dataclass
 class Apart:
-    """A process that reads groups of scenes, a few of them ahead."""
+    """Processes that read groups of scenes, a few of them ahead."""
 
-    def __init__(self, run: jobs.Run, memories: Sequence[BinaryIO]) -> None:
-        self._run, self._memories = run, memories
+    size: int  # how many processes
+    run: jobs.Run
+    stack: ExitStack  # left with the processes
+    free: list[_Memory] = field(default_factory=list)  # that no group is in
+
+    def lend(self, recordings: Recordings) -> Lent | None:
+        """Let the processes hear what is kept decoded."""
+        return self.stack.enter_context(recordings.lent())
 
     def read(
-        self, groups: Iterable[Sequence[Scene]], thread_count: int, noise_bytes: int, speech_bytes: int
+        self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None
     ) -> Generator[tuple[Rows | None, Failed], None, None]:
         """The groups in their order: the rows of what could be read, None if nothing could, and what could not.
 
         Args:
             groups: To read; taken lazily.
-            thread_count: In the other process.
-            noise_bytes: As for `Reader`.
-            speech_bytes: The same.
+            noise: What `lend` gave; other recordings are decoded whenever they are asked for.
+            speech: The same.
 
         Returns:
             Rows that hold until the next are asked for: the memory is used again.
         """
-        scenes: dict[int, tuple[Scene, ...]] = {}
+        under_way: deque[_Group] = deque()
+        told = self.run(_read, self._parts(groups, noise, speech, under_way), self.size)
+        for first in told:
+            group = under_way.popleft()
+            yield group.rows([first, *islice(told, group.parts - 1)])
+            self.free.append(group.memory)  # not if this is left before its end, for someone may still write
 
-        def orders() -> Iterator[_Order]:
-            for number, group in zip(count(), groups, strict=False):
-                scenes[number] = tuple(group)
-                memory = self._memories[number % len(self._memories)]
-                place = Path(f"/proc/{os.getpid()}/fd/{memory.fileno()}")
-                yield _Order(scenes[number], place, thread_count, noise_bytes, speech_bytes)
+    def _parts(
+        self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None, under_way: deque[_Group]
+    ) -> Iterator[_Part]:
+        responses: dict[Room, Response] = {}
+        for group in groups:
+            new = list(dict.fromkeys(one.cabin for one in group if one.cabin and one.cabin not in responses))
+            computed = zip(new, self.run(_response, new, self.size), strict=True)
+            responses |= {room: response for room, response in computed if response}
+            longest = max(round(one.clean_duration * SAMPLING_RATE) for one in group)
+            memory, shape = self.free.pop() if self.free else self._memory(), (2, len(group), longest + SLACK)
+            starts = np.linspace(0, len(group), min(self.size, len(group)) + 1).round().astype(int).tolist()
+            under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1))
+            for start, end in pairwise(starts):
+                some = tuple(group[start:end])
+                known = {one.cabin: responses[one.cabin] for one in some if one.cabin in responses}
+                yield _Part(some, start, shape, memory.place, known, noise, speech)
 
-        for number, told in enumerate(self._run(_read, orders())):
-            ordered, memory = scenes.pop(number), self._memories[number % len(self._memories)]
-            if not told.places:
-                yield None, told.failed
-                continue
-            both = np.memmap(memory, np.float32, "r+", shape=(2, len(told.places), max(told.lengths))).view(np.ndarray)
-            kept = tuple(ordered[place] for place in told.places)
-            yield Rows(kept, told.lengths, both[0], both[1], told.responses, told.delay), told.failed
+    def _memory(self) -> _Memory:
+        return _Memory(self.stack.enter_context(os.fdopen(os.memfd_create("rows"), "w+b")))
 
 
 @contextmanager
-def apart() -> Iterator[Apart]:
-    """Start the process; it ends with the context, and when this process is killed."""
-    with jobs.processes(1, __name__) as run, ExitStack() as stack:
-        # No more are under way at once than `jobs` takes before the first of them must be ready.
-        yield Apart(run, [stack.enter_context(os.fdopen(os.memfd_create("batch"), "w+b")) for _ in range(jobs.UNDER_WAY)])
+def apart(size: int | None = None) -> Iterator[Apart]:
+    """Start the processes; they end with the context, and when this process is killed.
+
+    Args:
+        size: How many; else one for every two cores, and at most `MOST`.
+    """
+    size = size or min(MOST, max(1, (os.cpu_count() or 1) // 2))
+    with jobs.processes(size, __name__) as run, ExitStack() as stack:
+        yield Apart(size, run, stack)

@@ -200,8 +200,10 @@ def gather(rows: Rows, device: torch.device) -> Sounds:
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:
-    # Only from pinned memory does a copy to a GPU run beside other work.
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+    if device.type != "cuda":
+        return values
+    # Only from pinned memory, and all of a piece, does a copy to a GPU run beside other work.
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values).to(device, non_blocking=True)
 
 
 def mix(sounds: Sounds) -> Mixed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from synth.recipe import CabinRanges
 from synth.rir import Rir
 
 Point = tuple[float, float, float]
+Response = tuple[Samples, int]  # an impulse response, (N,) at 16 kHz, and the direct path's delay in samples
 
 TAIL = 1e-6  # share of the energy, -60 dB, that is cut from the end of an impulse response
 BLOCK = 12000  # samples, about, of a convolution: fastest for cabins of 0.05 to 0.1 s
@@ -71,7 +73,11 @@ class Cabin:
         return cls(**values)
 
 
-def draw(ranges: CabinRanges, seed: int) -> list[Cabin | Rir]:
+Room = Cabin | Rir
+_BORROWED: dict[Room, Response] = {}
+
+
+def draw(ranges: CabinRanges, seed: int) -> list[Room]:
     """The cabins of a build: the drawn ones and the user's impulse responses.
 
     Raises:
@@ -126,36 +132,54 @@ def absorption(cabin: Cabin) -> NDArray[np.float64]:
     return np.asarray(1.0 - np.exp(passes * (np.log(1.0 - wanted) / passes[OCTAVES.index(1000.0)])))
 
 
-@lru_cache(maxsize=64)
-def impulse_response(cabin: Cabin | Rir) -> tuple[Samples, int]:
-    """The impulse response, scaled so that the direct path has unit gain, and the direct path's delay in samples.
+def borrow(responses: Mapping[Room, Response]) -> None:
+    """Use impulse responses that another process has computed, instead of those that were borrowed before."""
+    _BORROWED.clear()
+    _BORROWED.update(responses)
 
-    Shape:
-        (N,) at 16 kHz
+
+def forget() -> None:
+    """Compute all anew when it is asked for."""
+    _BORROWED.clear()
+    _impulse_response.cache_clear()
+
+
+def impulse_response(room: Room) -> Response:
+    """The impulse response, scaled so that the direct path has unit gain.
+
+    Raises:
+        AudioError: The user's own file cannot be read, or is silent.
+    """
+    return _BORROWED.get(room) or _impulse_response(room)
+
+
+@lru_cache(maxsize=64)
+def _impulse_response(room: Room) -> Response:
+    """Computed or read.
 
     Source: image source method, Allen and Berkley, JASA 65 (1979), as implemented in pyroomacoustics.
     """
-    if isinstance(cabin, Rir):
-        return rir.response(cabin)
+    if isinstance(room, Rir):
+        return rir.response(room)
     import pyroomacoustics
 
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order, so that bytes repeat
     # A path of n reflections is at least n - 1 times the shortest side long.
-    order = 1 + int(cabin.rt60 * pyroomacoustics.constants.get("c") / min(cabin.size))
-    room = pyroomacoustics.ShoeBox(
-        cabin.size,
+    order = 1 + int(room.rt60 * pyroomacoustics.constants.get("c") / min(room.size))
+    box = pyroomacoustics.ShoeBox(
+        room.size,
         fs=SAMPLING_RATE,
-        materials=pyroomacoustics.Material({"coeffs": list(absorption(cabin)), "center_freqs": list(OCTAVES)}),
+        materials=pyroomacoustics.Material({"coeffs": list(absorption(room)), "center_freqs": list(OCTAVES)}),
         max_order=min(order, MOST_REFLECTIONS),
     )
-    room.add_source(cabin.mouth)
-    room.add_microphone(cabin.microphone)
-    room.compute_rir()
-    distance = float(np.linalg.norm(np.subtract(cabin.mouth, cabin.microphone)))
+    box.add_source(room.mouth)
+    box.add_microphone(room.microphone)
+    box.compute_rir()
+    distance = float(np.linalg.norm(np.subtract(room.mouth, room.microphone)))
     # Each path is a windowed sinc of this many samples around its arrival; a path of d metres has the gain 1/d.
     half = pyroomacoustics.constants.get("frac_delay_length") // 2
     delay = half + round(distance / pyroomacoustics.constants.get("c") * SAMPLING_RATE)
-    response = room.rir[0][0] * distance
+    response = box.rir[0][0] * distance
     left = np.cumsum(np.square(response[::-1]))[::-1]  # energy from here on
     audible = int(np.count_nonzero(left > left[0] * TAIL))
     return np.asarray(response[:audible], dtype=np.float32), int(delay)

@@ -23,6 +23,7 @@ from synth.batch import Batch
 from synth.build import Plan
 from synth.noise import NoiseBank
 from synth.reading import AUDIO_BYTES, Failed, Raw, Reader, Rows, finished, side_by_side
+from synth.recordings import Lent
 from synth.scene import Scene
 
 READ_AHEAD = 2  # batches that are read while one is rendered and trained on
@@ -60,11 +61,13 @@ class Live:
         self.plan, self.skipped = plan, skipped
         self.device = batch.device_of(device)
         self.reader_count = CPU_READERS if self.device.type == "cpu" else os.cpu_count() or CPU_READERS
-        self.reader, self.room = Reader(noise_bytes, speech_bytes), (noise_bytes, speech_bytes)
+        self.reader = Reader(noise_bytes, speech_bytes)
         self.bank = NoiseBank.load(plan.noise, skipped).listen(self.reader_count, skipped, self.reader.recordings)
         self.apart = apart
+        self.lent: tuple[Lent | None, Lent | None] = (None, None)  # noise and speech
         if apart is not None:
-            self.reader.recordings.forget()  # the other process keeps its own
+            self.reader.speech.keep([utterance.audio_filepath for utterance in plan.speech], self.reader_count)
+            self.lent = apart.lend(self.reader.recordings), apart.lend(self.reader.speech)
         self._next, self._epochs = 0, self._draw()
 
     def scenes(self, epoch: int) -> list[Scene]:
@@ -107,7 +110,7 @@ class Live:
         A scene whose audio cannot be used is noted in `skipped` and left out; a group of which nothing is left gives no
         batch. A few groups are read ahead, so that memory stays bounded.
         """
-        read = self._here(groups) if self.apart is None else self.apart.read(groups, self.reader_count, *self.room)
+        read = self._here(groups) if self.apart is None else self.apart.read(groups, *self.lent)
         with closing(read):
             for rows, failed in read:
                 rendered, silent = batch.render(rows, self.device) if rows else (None, [])

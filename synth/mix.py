@@ -19,6 +19,7 @@ from speechbench import audio
 from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from synth import cabin, lombard
+from synth.cabin import Response
 from synth.noise import SILENCE_DBFS
 from synth.pieces import join, sounding
 from synth.recordings import RECORDINGS, Recordings
@@ -124,7 +125,7 @@ def named(scene: Scene, error: AudioError) -> AudioError:
     return AudioError(f"{scene.clean_filepath}{f' with {lain}' if lain else ''}: {error}")
 
 
-def response_of(scene: Scene) -> tuple[Samples, int] | None:
+def response_of(scene: Scene) -> Response | None:
     """What lies between the recording and the microphone, raised voice and cabin, as one filter with its delay in samples.
 
     Shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from threading import Lock
@@ -13,15 +13,14 @@ import numpy as np
 from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from synth import mix
+from synth.cabin import Response
 from synth.recordings import Recordings
 from synth.scene import Scene
 
 AUDIO_BYTES = 2**30  # 4.7 h of decoded audio at 16 kHz
 
-Response = tuple[Samples, int]  # of voice and cabin, with its delay in samples
 NO_CHANGE: Response = np.ones(1, dtype=np.float32), 0
 Failed = list[tuple[Scene, AudioError]]
-Allocate = Callable[[tuple[int, ...]], Samples]  # an array of a shape, with any numbers in it
 
 
 class Raw(NamedTuple):
@@ -44,19 +43,20 @@ class Rows(NamedTuple):
     delay: int  # samples, of all responses
 
 
-def _empty(shape: tuple[int, ...]) -> Samples:
-    return np.empty(shape, np.float32)
-
-
-def side_by_side(raw: Sequence[Raw], allocate: Allocate = _empty) -> Rows:
-    """The rows of a batch, in an array (2, B, N) that `allocate` gives."""
+def side_by_side(raw: Sequence[Raw]) -> Rows:
+    """The rows of a batch."""
     lengths = tuple(one.speech.size for one in raw)
-    both = allocate((2, len(raw), max(lengths)))
-    for place, one in enumerate(raw):
-        for rows, values in zip(both, (one.speech, one.noise), strict=True):
-            rows[place, : lengths[place]] = 0.0 if values is None else values
-            rows[place, lengths[place] :] = 0.0
+    both = np.empty((2, len(raw), max(lengths)), np.float32)
+    for row, one in enumerate(raw):
+        fill(both[:, row], one)
     return Rows(tuple(one.scene for one in raw), lengths, both[0], both[1], *aligned([one.response for one in raw]))
+
+
+def fill(row: Samples, raw: Raw) -> None:
+    """Lay speech and noise of a scene into their rows (2, N), which end in zeros."""
+    for values, one in zip(row, (raw.speech, raw.noise), strict=True):
+        values[: raw.speech.size] = 0.0 if one is None else one
+        values[raw.speech.size :] = 0.0
 
 
 def aligned(responses: Sequence[Response | None]) -> tuple[Samples | None, int]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +51,16 @@ class Recordings:
     borrowed: str | None = None  # the name of what was last borrowed
     lock: Lock = field(default_factory=Lock, repr=False)  # held while any of these changes
     decoding: dict[Path, Lock] = field(default_factory=dict, repr=False)  # so that no two threads decode the same one
+
+    def keep(self, paths: Iterable[Path], thread_count: int) -> None:
+        """Decode recordings before they are asked for, while there is room; what cannot be decoded says so when it is."""
+
+        def decode(path: Path) -> None:
+            with suppress(AudioError):
+                self._keep(path)
+
+        with ThreadPoolExecutor(thread_count) as pool:
+            deque(pool.map(decode, dict.fromkeys(paths)), maxlen=0)
 
     def read(self, path: Path, offset: float, duration: float) -> Samples:
         """As `audio.read`; what is kept may be shared out as it is, so that no result can be written to.

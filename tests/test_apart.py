@@ -58,15 +58,17 @@ def assert_same(one, other):
         assert torch.equal(a.samples, b.samples) and torch.equal(a.snr_db, b.snr_db)
 
 
-def test_what_is_read_apart_is_rendered_to_the_same_bytes(plan):
-    with apart() as reader:
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_is_read_apart_is_rendered_to_the_same_bytes(plan, size):
+    with apart(size) as reader:
         elsewhere = rendered(Live(plan, Skipped(), apart=reader), range(4), pause=0.05)
     assert_same(elsewhere, rendered(Live(plan, Skipped()), range(4)))
     assert len(elsewhere) == 16
 
 
-def test_an_epoch_that_is_left_changes_nothing_of_the_next(plan):
-    with apart() as reader:
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_epoch_that_is_left_changes_nothing_of_the_next(plan, size):
+    with apart(size) as reader:
         live = Live(plan, Skipped(), apart=reader)
         left = live.render(in_pairs(live, 0))
         next(left)
@@ -74,13 +76,33 @@ def test_an_epoch_that_is_left_changes_nothing_of_the_next(plan):
         assert_same(rendered(live, [1]), rendered(Live(plan, Skipped()), [1]))
 
 
-def test_audio_that_cannot_be_used_is_named_as_by_threads(plan):
+def test_memory_grows_with_the_batch_and_is_used_again(plan):
+    with apart(2) as reader:
+        live = Live(plan, Skipped(), apart=reader)
+        scenes = live.scenes(0)
+        groups = [scenes[:1], scenes[1:2], scenes, scenes[:1], scenes[2:]] * 8
+        elsewhere = [(batch.samples, batch.scenes) for batch in live.render(groups)]
+        assert 2 <= len(reader.free) <= 10
+    for (samples, kept), batch in zip(elsewhere, Live(plan, Skipped()).render(groups), strict=True):
+        assert kept == batch.scenes and torch.equal(samples, batch.samples)
+
+
+def test_recordings_that_do_not_stay_decoded_are_the_same(plan):
+    with apart(2) as reader:
+        live = Live(plan, Skipped(), apart=reader, noise_bytes=0, speech_bytes=4 * 2 * RATE)
+        assert live.lent[0] is None and live.lent[1].samples == 2 * RATE * 3 // 4
+        elsewhere = rendered(live, [0])
+    assert_same(elsewhere, rendered(Live(plan, Skipped()), [0]))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_audio_that_cannot_be_used_is_named_as_by_threads(plan, size):
     gone, silent, cut = (plan.speech.utterances[number].audio_filepath for number in (1, 2, 3))
     gone.unlink()
     audio.write(silent, np.zeros(3 * RATE, np.float32))
     cut.write_bytes(cut.read_bytes()[:2000])
     here, there = Skipped(), Skipped()
-    with apart() as reader:
+    with apart(size) as reader:
         elsewhere = rendered(Live(plan, there, apart=reader), [0])
     assert_same(elsewhere, rendered(Live(plan, here), [0]))
     assert list(there.reasons.items()) == list(here.reasons.items())
@@ -103,7 +125,7 @@ def break_reader():
 
 def test_an_error_that_is_no_recordings_fault_comes_at_its_place(plan):
     with apart() as reader:
-        assert list(reader._run(call, [break_reader])) == [True]
+        assert list(reader.run(call, [break_reader])) == [True]
         batches = (live := Live(plan, Skipped(), apart=reader)).render(in_pairs(live, 0))
         assert [len(next(batches).scenes) for _ in range(2)] == [2, 2]
         with pytest.raises(ZeroDivisionError, match="of no recording's fault"):
@@ -115,7 +137,7 @@ def call(function):
 
 
 def process_of(reader):
-    (pid,) = reader._run(call, [os.getpid])
+    (pid,) = reader.run(call, [os.getpid])
     return pid
 
 

@@ -103,7 +103,7 @@ def test_speech_is_scored_at_its_place():
     samples, first, _ = recorded(2.0, 3.0)
     whole = front_end(40)(samples)
     scores = score_spoken(network, whole, 0.3)
-    assert len(scores) == steps_of(torch.tensor(len(whole)))
+    assert len(scores) == steps_of(len(whole))
     start, part = spoken(whole, 0.3)
     assert 0 < start < first and start % 4 == 0
     (alone,) = score_all(network, [part])

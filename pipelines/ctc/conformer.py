@@ -1,7 +1,8 @@
 """Conformer blocks (Gulati et al. 2020), with places told by rotation (Su et al. 2021).
 
 torchaudio's Conformer tells attention no places, and its convolution and batch norm read padding; so these are our own.
-B utterances, T frames, D the width.
+Only attention and the convolution look across time and see padding; all else is computed on the frames that are none.
+B utterances, T frames with padding, n frames without, D the width.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
-from pipelines.ctc.norms import Speech, norm_of
+from pipelines.ctc.norms import Speech, norm_of, packed, unpacked
 from pipelines.ctc.sizes import HEAD
 
 KERNEL = 15  # frames that the convolution sees, 0.6 s
@@ -32,16 +33,6 @@ def rotated(values: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Attention itself, one kernel already; torch 2.11 compiles its way back with wrong strides where sizes vary.
-
-    Shape:
-        three of (B, heads, T, HEAD), (B, 1, 1, T) -> (B, heads, T, HEAD)
-    """
-    return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-
-
 class FeedForward(nn.Module):
     """Two layers, frame by frame."""
 
@@ -52,14 +43,14 @@ class FeedForward(nn.Module):
         self.narrow = nn.Linear(WIDER * width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, speech: Speech) -> Tensor:
-        """(B, T, D) and where it holds speech -> (B, T, D)."""
-        result: Tensor = self.dropout(self.narrow(self.dropout(nn.functional.silu(self.wide(self.norm(values, speech))))))
+    def forward(self, frames: Tensor) -> Tensor:
+        """(n, D) -> (n, D)."""
+        result: Tensor = self.dropout(self.narrow(self.dropout(nn.functional.silu(self.wide(self.norm(frames))))))
         return result
 
 
 class Attention(nn.Module):
-    """Attention of each frame to all frames that are no padding."""
+    """Attention of each frame to all frames of its utterance."""
 
     def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
@@ -68,12 +59,13 @@ class Attention(nn.Module):
         self.outward = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, speech: Speech) -> Tensor:
-        """(B, T, D) and where it holds speech -> (B, T, D)."""
-        heads = self.inward(self.norm(values, speech)).unflatten(2, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
+    def forward(self, frames: Tensor, speech: Speech) -> Tensor:
+        """(n, D) and where they lie -> (n, D)."""
+        heads = unpacked(self.inward(self.norm(frames)), speech).view(*speech.mask.shape, 3, -1, HEAD).permute(2, 0, 3, 1, 4)
         query, key, value = rotated(heads[0]), rotated(heads[1]), heads[2]
-        told = attend(query, key, value, speech.mask[:, None, None, :])
-        result: Tensor = self.dropout(self.outward(told.transpose(1, 2).flatten(2)))
+        mask = speech.mask[:, None, None, :]
+        told = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        result: Tensor = self.dropout(self.outward(packed(told.transpose(1, 2).flatten(2), speech)))
         return result
 
 
@@ -90,11 +82,11 @@ class Convolution(nn.Module):
         self.outward = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, values: Tensor, speech: Speech) -> Tensor:
-        """(B, T, D) and where it holds speech -> (B, T, D)."""
-        gated = nn.functional.glu(self.gate(self.norm(values, speech)))
-        spread = self.depthwise(gated.where(speech.mask.unsqueeze(2), 0.0).transpose(1, 2)).transpose(1, 2)
-        result: Tensor = self.dropout(self.outward(nn.functional.silu(self.inner_norm(spread, speech))))
+    def forward(self, frames: Tensor, speech: Speech) -> Tensor:
+        """(n, D) and where they lie -> (n, D)."""
+        gated = unpacked(nn.functional.glu(self.gate(self.norm(frames))), speech)
+        spread = packed(self.depthwise(gated.transpose(1, 2)).transpose(1, 2), speech)
+        result: Tensor = self.dropout(self.outward(nn.functional.silu(self.inner_norm(spread))))
         return result
 
 
@@ -114,8 +106,8 @@ class ConformerLayer(nn.Module):
 
     def forward(self, values: Tensor, speech: Speech) -> Tensor:
         """(B, T, D) and where it holds speech -> (B, T, D)."""
-        values = values + 0.5 * self.first(values, speech)
-        values = values + self.attention(values, speech)
-        values = values + self.convolution(values, speech)
-        result: Tensor = self.norm(values + 0.5 * self.second(values, speech), speech)
-        return result
+        frames = packed(values, speech)
+        frames = frames + 0.5 * self.first(frames)
+        frames = frames + self.attention(frames, speech)
+        frames = frames + self.convolution(frames, speech)
+        return unpacked(self.norm(frames + 0.5 * self.second(frames)), speech)

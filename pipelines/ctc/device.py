@@ -23,7 +23,12 @@ def chosen_device(name: Device) -> torch.device:
         raise SpeechbenchError(
             f"training.device is 'cuda', but torch {torch.__version__} sees no GPU here; set it to 'auto' or 'cpu'"
         )
-    return torch.device("cuda", torch.cuda.current_device()) if has_gpu and name != "cpu" else torch.device("cpu")
+    if not has_gpu or name == "cpu":
+        return torch.device("cpu")
+    # cuDNN's attention plans anew for each shape, which takes the processor 15 ms where the GPU has work for 1 ms; and torch
+    # 2.11 compiles its way back with wrong strides where sizes vary. Without it torch takes another.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
@@ -46,5 +51,5 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
     """The values on a device; only from pinned memory does a copy to a GPU run beside other work."""
     if values.device.type == device.type:
         return values
-    pinned = values.pin_memory() if device.type == "cuda" else values
+    pinned = values.pin_memory() if device.type == "cuda" and not values.is_pinned() else values
     return pinned.to(device, non_blocking=True)

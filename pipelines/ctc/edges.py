@@ -64,7 +64,7 @@ def score_spoken(network: Network, features: Tensor, silence: float) -> Tensor:
     """
     first, part = spoken(features, silence)
     (heard,) = score_all(network, [part])
-    scores = heard.new_full((int(steps_of(torch.tensor(len(features)))), heard.shape[1]), UNHEARD)
+    scores = heard.new_full((steps_of(len(features)), heard.shape[1]), UNHEARD)
     scores[:, 0] = 0.0
     scores[first // STRIDE :][: len(heard)] = heard
     return scores

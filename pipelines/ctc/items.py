@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from pipelines.batches import pad
@@ -31,13 +31,17 @@ class Item:
 
     def fits(self, frames: int) -> bool:
         """Whether so many frames are enough for its tokens, and for its phonemes if it has any."""
-        return holds(frames, self.tokens) and (PHONEMES not in self.labels or holds(frames, self.labels[PHONEMES]))
+        return steps_of(frames) >= self._least_steps
+
+    @cached_property
+    def _least_steps(self) -> int:
+        return max(least_steps(self.tokens), least_steps(self.labels.get(PHONEMES, self.tokens)))
 
 
-def holds(frames: int, tokens: Tensor) -> bool:
-    """Whether so many frames give steps enough for some tokens: CTC has no path through fewer, and an infinite loss."""
+def least_steps(tokens: Tensor) -> int:
+    """Through how few steps CTC has a path for some tokens; through fewer it has none, and an infinite loss."""
     repeats = int((tokens[1:] == tokens[:-1]).sum())  # a blank must stand between equal tokens
-    return int(steps_of(torch.tensor(frames))) >= len(tokens) + repeats
+    return len(tokens) + repeats
 
 
 class Batch(NamedTuple):
@@ -78,12 +82,13 @@ class Stored:
 
     items: Sequence[Item]
     features: Callable[[str], Tensor]  # of all that was recorded of an utterance, by its id
+    pin: bool = False  # for a GPU
 
     def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
         """Read features when they are needed."""
         for number, places in groups.items():
             chosen = [self.items[place] for place in places]
-            yield number, Batch(chosen, *pad([self.heard(item) for item in chosen]))
+            yield number, Batch(chosen, *pad([self.heard(item) for item in chosen], self.pin))
 
     def heard(self, item: Item) -> Tensor:
         """The part of an utterance that is used, (T, F)."""
@@ -114,4 +119,4 @@ def fitting(items: Sequence[Item], name: str, skipped: Skipped) -> list[Item]:
 
 def too_short(item: Item, frames: int) -> AudioError:
     """What is said of an utterance that does not fit."""
-    return AudioError(f"{int(steps_of(torch.tensor(frames)))} steps are too few for '{item.text}'")
+    return AudioError(f"{steps_of(frames)} steps are too few for '{item.text}'")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipelines.batches import pad
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.dropout import LockedDropout
-from pipelines.ctc.norms import Speech, norm_of, speech_of
+from pipelines.ctc.norms import Speech, norm_of, packed, speech_of, unpacked
 from pipelines.ctc.recurrent import RecurrentLayer
 from pipelines.ctc.sizes import Kind
 from pipelines.tuning import Candidates
@@ -24,6 +24,8 @@ from speechbench.progress import say
 
 if TYPE_CHECKING:
     from pipelines.ctc.conformer import ConformerLayer
+
+Count = TypeVar("Count", int, Tensor)
 
 KERNEL = 5
 STRIDE = 4  # frames between two outputs
@@ -40,9 +42,14 @@ def _layer(kind: Kind, width: int, config: EncoderConfig) -> RecurrentLayer | Co
     return ConformerLayer(width, config)
 
 
-def steps_of(lengths: Tensor) -> Tensor:
+def steps_of(lengths: Count) -> Count:
     """How many steps so many frames give."""
-    return torch.div(torch.div(lengths + 1, 2, rounding_mode="floor") + 1, 2, rounding_mode="floor")
+    return halved(halved(lengths))
+
+
+def halved(lengths: Count) -> Count:
+    """How many frames a convolution makes of so many."""
+    return (lengths + 1) // 2
 
 
 class Convolutions(nn.Module):
@@ -62,8 +69,9 @@ class Convolutions(nn.Module):
         """(B, T, F) and lengths (B,) -> (B, T / 4, channels) and lengths."""
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             values = layer(values.transpose(1, 2)).transpose(1, 2)
-            lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
-            values = dropout(norm(values, speech_of(lengths, values)).relu())
+            lengths = halved(lengths)
+            speech = speech_of(lengths, values)
+            values = dropout(unpacked(norm(packed(values, speech)).relu(), speech))
         return values, lengths
 
 

@@ -1,7 +1,7 @@
-"""Normalisation of a padded batch: what is padding changes nothing, and comes out as 0.
+"""Padded batches as their frames alone, and the norms that are computed over these.
 
-B utterances, T frames, F features. A layer whose norm is batch norm needs no bias before it: the mean is taken away and beta
-is the bias.
+B utterances, T frames with padding, n frames without, F features. A layer whose norm is batch norm needs no bias before it:
+the mean is taken away and beta is the bias.
 """
 
 from __future__ import annotations
@@ -34,37 +34,31 @@ def speech_of(lengths: Tensor, values: Tensor) -> Speech:
     return Speech(*(moved(one, values.device) for one in (lengths, mask, places)))
 
 
-class MaskedBatchNorm(SyncedBatchNorm):
-    """Batch norm over the frames that are not padding, with running averages at test time (Ioffe and Szegedy 2015)."""
+def packed(values: Tensor, speech: Speech) -> Tensor:
+    """The frames that are no padding.
 
-    def forward(self, values: Tensor, speech: Speech | None = None) -> Tensor:
-        """(B, T, F) and where it holds speech, which is not optional, but torch's signature has none."""
-        assert speech is not None
-        flat = values.flatten(0, 1)
-        normal = super().forward(flat.index_select(0, speech.places))
-        laid: Tensor = normal.new_zeros(flat.shape).index_copy(0, speech.places, normal)
-        return laid.view_as(values)
+    Shape:
+        (B, T, F) -> (n, F)
+    """
+    return values.flatten(0, 1).index_select(0, speech.places)
 
 
-class MaskedLayerNorm(nn.LayerNorm):
-    """Layer norm: over the features of a frame, the same in training and at test time (Ba et al. 2016)."""
+def unpacked(frames: Tensor, speech: Speech) -> Tensor:
+    """The frames with padding, which is 0.
 
-    def forward(self, values: Tensor, speech: Speech | None = None) -> Tensor:
-        """(B, T, F) and where it holds speech, which is not optional, but torch's signature has none."""
-        assert speech is not None
-        return super().forward(values).where(speech.mask.unsqueeze(2), 0.0)
-
-
-class MaskedIdentity(nn.Module):
-    """No norm."""
-
-    def forward(self, values: Tensor, speech: Speech) -> Tensor:
-        """(B, T, F) and where it holds speech."""
-        return values.where(speech.mask.unsqueeze(2), 0.0)
+    Shape:
+        (n, F) -> (B, T, F)
+    """
+    flat = frames.new_zeros(speech.mask.numel(), frames.shape[1])
+    return flat.index_copy(0, speech.places, frames).view(*speech.mask.shape, -1)
 
 
 def norm_of(kind: Norm, width: int) -> nn.Module:
-    """A module for so many features that takes values (B, T, F) and where they hold speech."""
+    """A module for frames (n, F) of so many features, none of them padding.
+
+    Source: Ioffe and Szegedy 2015 (batch norm, with running averages at test time), Ba et al. 2016 (layer norm, the same in
+    training and at test time).
+    """
     if kind == "batch":
-        return MaskedBatchNorm(width)
-    return MaskedLayerNorm(width) if kind == "layer" else MaskedIdentity()
+        return SyncedBatchNorm(width)
+    return nn.LayerNorm(width) if kind == "layer" else nn.Identity()

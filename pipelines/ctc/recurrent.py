@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.dropout import LockedDropout
-from pipelines.ctc.norms import Speech, norm_of
+from pipelines.ctc.norms import Speech, norm_of, packed, unpacked
 
 
 class Bidirectional(nn.Module):
@@ -57,5 +57,6 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, values: Tensor, speech: Speech) -> Tensor:
         """(B, T, F) and where it holds speech -> (B, T, width)."""
-        result: Tensor = self.dropout(self.norm(self.recurrence(values, speech.lengths), speech))
+        heard = packed(self.recurrence(values, speech.lengths), speech)
+        result: Tensor = self.dropout(unpacked(self.norm(heard), speech))
         return result

@@ -113,9 +113,8 @@ class Scenes:
             features = cut(features, starts, lengths)
             for place, (scene, frames) in enumerate(zip(batch.scenes, lengths.tolist(), strict=True)):
                 item = by_id[scene.id]
-                item = replace(item, labels={**item.labels, **self.label(scene)})
                 if item.fits(frames):  # its audio may be a little shorter than its manifest says
-                    items.append(item)
+                    items.append(replace(item, labels={**item.labels, **self.label(scene)}))
                     kept.append(place)
                 else:
                     self.skipped.add(scene.id, too_short(item, frames))

@@ -84,9 +84,25 @@ class Stepper:
         self.schedule.step()
 
     def brought(self, batches: Batches) -> Batches:
-        """The batches with their features on the device, for whoever reads ahead of the steps."""
-        for number, batch in batches:
-            yield number, batch._replace(features=moved(batch.features, self.device))
+        """The batches with their features on the device, for whoever reads ahead of the steps.
+
+        On a GPU they are made in a stream of their own: in that of the steps each would wait for all steps before it.
+        """
+        if self.device.type == "cpu":
+            yield from batches
+            return
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        while True:
+            with torch.cuda.stream(stream):  # only while this runs, for it is the thread's
+                if (following := next(batches, None)) is None:
+                    return
+                number, batch = following
+                features = moved(batch.features, self.device)
+                stream.synchronize()
+            features.record_stream(
+                torch.cuda.default_stream(self.device)
+            )  # the steps may still read it when nobody holds it any more
+            yield number, batch._replace(features=features)
 
     @property
     def must_be_read(self) -> bool:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pipelines.ctc.heads import ConditionHead, Head, Labels, PhonemeHead, SnrHead, SpeakerHead
-from pipelines.ctc.items import PHONEMES, holds
+from pipelines.ctc.items import PHONEMES, least_steps
+from pipelines.ctc.network import steps_of
 from pipelines.ctc.scenes import Renderer, Scene
 from pipelines.e2e.config import HeadsConfig
 from speechbench.errors import SpeechbenchError
@@ -99,7 +100,7 @@ class Labeller:
     def of_utterance(self, utterance: Utterance, frames: int) -> Labels:
         """The labels of an utterance of so many frames, as far as they are known."""
         phonemes = self._phonemes(utterance.words)
-        if phonemes is not None and not holds(frames, phonemes):
+        if phonemes is not None and steps_of(frames) < least_steps(phonemes):
             phonemes = None
         speaker = None
         if utterance.speaker in self.classes.speakers:

@@ -15,6 +15,7 @@ from pipelines import parallel, tensors
 from pipelines.ctc import features
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.device import chosen_device
 from pipelines.ctc.figures import head_figures
 from pipelines.ctc.front_end import batch_front_end
 from pipelines.ctc.items import Item, Source, Stored
@@ -126,7 +127,7 @@ def _source(
     found = features.read_fitting(folder, manifest, tokens.numbers, config.silence, skipped, log)
     items = _labelled(found, manifest, labeller)
     if renderer is None:
-        return Stored(items, features.read(folder, bands))
+        return Stored(items, features.read(folder, bands), chosen_device(config.training.device).type == "cuda")
     label = labeller.of_scene if labeller else no_labels
     return Scenes(renderer, {item.id: item for item in items}, batch_front_end(bands), skipped, label)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipelines.ctc import features
 from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.device import chosen_device
 from pipelines.ctc.edges import spoken
 from pipelines.ctc.items import Source, Stored
 from pipelines.ctc.network import Network, greedy_tokens, report_size, score_all
@@ -68,7 +69,7 @@ def source_of(
 
     features.write(folder, manifest, config.encoder.bands)
     items = features.read_fitting(folder, manifest, tokens, config.silence, skipped, log)
-    return Stored(items, features.read(folder, config.encoder.bands))
+    return Stored(items, features.read(folder, config.encoder.bands), chosen_device(config.training.device).type == "cuda")
 
 
 def fit(

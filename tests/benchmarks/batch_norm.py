@@ -30,10 +30,10 @@ from pipelines.ctc.config import AugmentConfig
 from pipelines.ctc.edges import spoken
 from pipelines.ctc.front_end import front_end
 from pipelines.ctc.network import Network, score_all
-from pipelines.ctc.norms import MaskedBatchNorm
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.recognizer import E2eRecognizer
 from pipelines.e2e.tokens import greedy
+from pipelines.parallel import SyncedBatchNorm
 from speechbench import files, manifest
 from speechbench.cli import speechbench
 from speechbench.errors import SpeechbenchError
@@ -164,7 +164,7 @@ def reestimated(network: Network, features: Sequence[Tensor]) -> Iterator[None]:
     """
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, MaskedBatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, SyncedBatchNorm)]
     momentums = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train()

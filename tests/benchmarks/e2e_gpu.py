@@ -3,11 +3,11 @@
 Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--network '10M conformer'] [--compile off] [--device cpu]
 
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
-are rendered meanwhile; speech and noise are made here (`live.py`). A step's arithmetic is taken as 6 x parameters x frames
-that the encoder works on: two operations per weight and frame forward, four backward. The busy share is the time of all
-kernels, as torch's profiler tells it, over the time by the clock. The first epoch, in which torch compiles and recordings are
-decoded for the first time, is not counted. On the CPU, which only shows that the script works, a small network is taken, and
-neither share is told.
+are rendered meanwhile; speech and noise are made here (`live.py`), and an epoch has each recording several times. A step's
+arithmetic is taken as 6 x parameters x frames that the encoder works on: two operations per weight and frame forward, four
+backward. The busy share is the time of all kernels, as torch's profiler tells it, over the time by the clock. The first
+batches, in which torch compiles and recordings are decoded for the first time, are not counted. On the CPU, which only shows
+that the script works, a small network is taken, and neither share is told.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ TOKENS, BANDS = 30, EncoderConfig().bands
 KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
+WARM_UP = 4  # batches that are not counted
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
 
@@ -61,10 +63,10 @@ class Measured:
 
 
 def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measured:
-    """Train for two epochs, of which the second is counted."""
+    """Train for some batches that are not counted, then for an epoch."""
     gpu = stepper.device.type == "cuda"
     watch = profile(activities=[ProfilerActivity.CUDA]) if gpu else nullcontext()
-    train(stepper, source, 0, batches)
+    train(stepper, source, 0, batches[:WARM_UP])
     wait(gpu)
     with watch:
         start = time.perf_counter()
@@ -94,6 +96,11 @@ def wait(gpu: bool) -> None:
         torch.cuda.synchronize()
 
 
+def copied(speech: Manifest, copies: int) -> Manifest:
+    """Each recording so many times, under other names."""
+    return Manifest(tuple(replace(one, id=f"{one.id}-{copy}") for copy in range(copies) for one in speech))
+
+
 def items_of(speech: Manifest) -> list[Item]:
     """A token for each 0.1 s."""
     rng = np.random.default_rng(0)
@@ -103,15 +110,18 @@ def items_of(speech: Manifest) -> list[Item]:
     ]
 
 
-def sources(folder: Path, speech: Manifest, noise: Path, device: str, reader: Apart | None) -> dict[str, Source]:
+def sources(
+    folder: Path, speech: Manifest, noise: Path, device: str, reader: Apart | None, copies: int = 1
+) -> dict[str, Source]:
     """Features in a file, and scenes."""
-    items, skipped = items_of(speech), Skipped()
+    whole, skipped = copied(speech, copies), Skipped()
+    items = items_of(whole)
     with ThreadPoolExecutor() as pool:
         frames = write_frames(folder / "frames.f32", pool.map(lambda u: front_end(BANDS)(u.samples()), speech))
-    places = {item.id: place for place, item in enumerate(items)}
-    live = Live(Plan(speech, [noise], recipe.load("car")), skipped, device, reader)
+    places = {item.id: place % len(frames) for place, item in enumerate(items)}
+    live = Live(Plan(whole, [noise], recipe.load("car")), skipped, device, reader)
     return {
-        "features in a file": Stored(items, lambda key: frames[places[key]]),
+        "features in a file": Stored(items, lambda key: frames[places[key]], device == "cuda"),
         "scenes on the fly": Scenes(live, {item.id: item for item in items}, batch_front_end(BANDS), skipped),
     }
 
@@ -120,8 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
     parser.add_argument("--peak", type=float, help="TFLOP/s in bf16 of the GPU; known for " + ", ".join(PEAKS))
-    parser.add_argument("--utterances", type=int, default=2700)
-    parser.add_argument("--batch-seconds", type=float, default=1920.0)
+    parser.add_argument("--utterances", type=int, default=1500)
+    parser.add_argument("--copies", type=int, default=8, help="how often each of them comes in an epoch")
+    parser.add_argument("--batch-seconds", type=float, action="append", help="may be repeated; 1920 and 7680, if not given")
     parser.add_argument("--compile", action="append", choices=("on", "off"), help="may be repeated; both, if not given")
     parser.add_argument("--network", action="append", choices=ENCODERS, help="only this one; may be repeated")
     parser.add_argument("--readers", default="process", choices=("process", "threads"), help="of scenes, beside a GPU")
@@ -131,19 +142,20 @@ def main() -> None:
     gpu = options.device == "cuda"
     name = torch.cuda.get_device_name() if gpu else "CPU"
     peak = options.peak or next((value for key, value in PEAKS.items() if key in name), None)
-    config = replace(TrainingConfig(), device=options.device, batch_seconds=options.batch_seconds, epochs=2)
-    print(f"{name}, torch {torch.__version__}, batches of {options.batch_seconds:g} s")
+    config = replace(TrainingConfig(), device=options.device, epochs=2)
+    print(f"{name}, torch {torch.__version__}")
     reading = apart() if gpu and options.readers == "process" else nullcontext()
     with tempfile.TemporaryDirectory() as path, reading as reader:
         folder, rng = Path(path), np.random.default_rng(0)
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
         noise = make(folder, "noise", rng.uniform(30, 300, 12))
-        kinds = sources(folder, speech, noise, options.device, reader)
+        kinds = sources(folder, speech, noise, options.device, reader, options.copies)
         for switch in options.compile or ("off", "on"):
             for size in options.network or (ENCODERS if gpu else SMALL):
-                for kind, source in kinds.items():
-                    said = f"{size}, {kind}, compile {switch}"
-                    tell(said, Network(TOKENS, (ENCODERS | SMALL)[size]), source, replace(config, compile=switch), peak)
+                for seconds, (kind, source) in product(options.batch_seconds or (1920.0, 7680.0), kinds.items()):
+                    chosen = replace(config, compile=switch, batch_seconds=seconds)
+                    said = f"{size}, {kind}, batches of {seconds:g} s, compile {switch}"
+                    tell(said, Network(TOKENS, (ENCODERS | SMALL)[size]), source, chosen, peak)
 
 
 def tell(name: str, network: Network, source: Source, config: TrainingConfig, peak: float | None) -> None:
@@ -162,7 +174,7 @@ def tell(name: str, network: Network, source: Source, config: TrainingConfig, pe
         torch.cuda.reset_peak_memory_stats()
     print(
         f"{name}, {network.parameter_count / 1e6:.1f} M weights: {found.audio / found.seconds:,.0f} audio s/s, "
-        f"{found.seconds / len(batches) * 1e3:.0f} ms a step, {done:.2f} TFLOP/s{share}; first epoch {first:.1f} s",
+        f"{found.seconds / len(batches) * 1e3:.0f} ms a step, {done:.2f} TFLOP/s{share}; before it {first:.1f} s",
         flush=True,
     )
 

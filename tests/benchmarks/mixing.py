@@ -188,7 +188,7 @@ def measure(folder: Path, name: str, suffix: str, workers: int) -> dict[str, flo
             }
         run["warm-up"]()
         RECORDINGS.forget()  # noise and cabins are part of the work; workers' processes begin without them too
-        cabin.impulse_response.cache_clear()
+        cabin.forget()
         Path(place).mkdir(exist_ok=True)
         wall, processors = time.monotonic(), _processor_seconds()
         run["speech"]()
