@@ -28,6 +28,7 @@ TOKENS, BANDS = 8, 20
 STILL = AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=0)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is")  # torch's own, too
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, while it compiles
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_compiled_block_has_the_gradients_of_one_that_is_not(norm):

@@ -22,7 +22,7 @@ from synth.apart import POSSIBLE, apart
 from synth.build import Plan
 from synth.live import Live
 
-APART = {"cuda"}  # devices beside which a process of its own reads scenes; on a CPU threads wait for a core, not for the lock
+APART = {"cuda"}  # devices beside which processes of their own read scenes; on a CPU threads wait for a core, not for the lock
 
 
 @dataclass(frozen=True)
