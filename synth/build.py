@@ -13,8 +13,9 @@ import shutil
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say, track_audio
 from synth import budget as noise_budget
-from synth import containers, scene
+from synth import cabin, containers, scene
+from synth.cabin import Response, Room
 from synth.chunk import RENDERED, Note, Planned, chunks, render
 from synth.containers import Container
 from synth.noise import NoiseBank
@@ -89,36 +91,12 @@ def build(
         SpeechbenchError: Bad input, an output that exists, warnings under `strict`, nothing that could be rendered.
     """
     kept_as = containers.of(container)
-    responses = [Path(plan.recipe.cabin.rirs)] if plan.recipe.cabin.rirs else []
-    files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against, *responses])
-    begun = resume and files.is_begun(out, "synth")
-    resume = begun and (out / SCENES).is_file()
-    if not resume:  # a build that was stopped before its scenes were written has nothing to go on with
-        files.check_claim(out, overwrite or begun)
-    skipped = Skipped()
-    bank = NoiseBank.load(plan.noise, skipped)
-    files.keep_inputs(out, {Path(noise.audio_filepath).parent for noise in bank.recordings})
-    bank = bank.listen(worker_count, skipped)
-    use = noise_budget.Use(bank)
-    scenes = use.watch(_drawn(plan, bank), _splits(plan.speech))
-    if resume:
-        _same(scenes, kept_as, out)
-    else:
-        deque(scenes, maxlen=0)
-    budget = _strictly(use.budget(plan.against, plan.target, True, worker_count), strict)
-    rest = _Rest(plan, out, kept_as, worker_count, run, skipped, len(bank.recordings))
-    if not resume:
-        files.claim(out, overwrite or begun)
-        with files.making(out, "synth", container=container):
-            # Drawn again, for a list of them would fill the memory.
-            files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in _drawn(plan, bank)))
-            return rest.finish(budget)
-    if files.is_finished(out, "synth"):
-        say(f"{out}: is finished already; 'speechbench rebuild' checks its audio")
-        finished: dict[str, Any] = files.read_json(out / BUDGET)
-        return finished
-    files.remove_asides(out)
-    return rest.finish(budget)
+    rirs = [Path(plan.recipe.cabin.rirs)] if plan.recipe.cabin.rirs else []
+    files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against, *rirs])
+    rooms = cabin.draw(plan.recipe.cabin, plan.seed) if worker_count > 1 else []
+    with ThreadPoolExecutor(1) as beside:  # while the noise is heard; else each worker would compute them all
+        responses = beside.submit(cabin.responses, rooms)
+        return _Build(plan, out, kept_as, worker_count, run, responses).make(resume, strict, overwrite)
 
 
 def _drawn(plan: Plan, bank: NoiseBank) -> Iterator[Scene]:
@@ -131,17 +109,49 @@ def _drawn(plan: Plan, bank: NoiseBank) -> Iterator[Scene]:
         yield one
 
 
-@dataclass(frozen=True)
-class _Rest:
-    """All that comes after the scenes."""
+@dataclass
+class _Build:
+    """A build under way."""
 
     plan: Plan
     out: Path
     container: Container
     worker_count: int
     run: jobs.Run
-    skipped: Skipped
-    recordings: int  # of noise
+    responses: Future[dict[Room, Response]]  # of the cabins, for the workers
+    skipped: Skipped = field(default_factory=Skipped)
+    recordings: int = 0  # of noise
+
+    def make(self, resume: bool, strict: bool, overwrite: bool) -> dict[str, Any]:
+        """Plan, claim the folder, and finish it."""
+        plan, out = self.plan, self.out
+        begun = resume and files.is_begun(out, "synth")
+        resume = begun and (out / SCENES).is_file()
+        if not resume:  # a build that was stopped before its scenes were written has nothing to go on with
+            files.check_claim(out, overwrite or begun)
+        bank = NoiseBank.load(plan.noise, self.skipped)
+        files.keep_inputs(out, {Path(noise.audio_filepath).parent for noise in bank.recordings})
+        bank = bank.listen(self.worker_count, self.skipped)
+        self.recordings = len(bank.recordings)
+        use = noise_budget.Use(bank)
+        scenes = use.watch(_drawn(plan, bank), _splits(plan.speech))
+        if resume:
+            _same(scenes, self.container, out)
+        else:
+            deque(scenes, maxlen=0)
+        budget = _strictly(use.budget(plan.against, plan.target, True, self.worker_count), strict)
+        if not resume:
+            files.claim(out, overwrite or begun)
+            with files.making(out, "synth", container=self.container.name):
+                # Drawn again, for a list of them would fill the memory.
+                files.write_json_lines(out / SCENES, (one.row(folder_of(out)) for one in _drawn(plan, bank)))
+                return self.finish(budget)
+        if files.is_finished(out, "synth"):
+            say(f"{out}: is finished already; 'speechbench rebuild' checks its audio")
+            finished: dict[str, Any] = files.read_json(out / BUDGET)
+            return finished
+        files.remove_asides(out)
+        return self.finish(budget)
 
     def finish(self, budget: dict[str, Any]) -> dict[str, Any]:
         """Render what is not there yet, and write everything that is known only then."""
@@ -175,7 +185,8 @@ class _Rest:
     def _render(self, seconds: float) -> Iterator[Note]:
         work = chunks(_planned(self.plan, self.out), self.container.scenes)
         with RECORDINGS.lent() if self.worker_count > 1 else nullcontext() as noise:
-            notes = self.run(partial(render, self.out.absolute(), self.container, noise), work, self.worker_count)
+            each = partial(render, self.out.absolute(), self.container, noise, self.responses.result())
+            notes = self.run(each, work, self.worker_count)
             yield from track_audio(notes, "render", seconds, lambda note: note.seconds)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from speechbench.audio import SAMPLING_RATE, Samples
+from speechbench.errors import AudioError
 from speechbench.seeds import generator_of
 from synth import rir
 from synth.recipe import CabinRanges
@@ -130,6 +132,15 @@ def absorption(cabin: Cabin) -> NDArray[np.float64]:
     wanted = 0.161 * length * width * height / (surface * cabin.rt60)
     passes = np.log(1.0 - np.asarray(bare))
     return np.asarray(1.0 - np.exp(passes * (np.log(1.0 - wanted) / passes[OCTAVES.index(1000.0)])))
+
+
+def responses(rooms: Iterable[Room]) -> dict[Room, Response]:
+    """Their impulse responses, for other processes; a file that cannot be used is left to who asks for it."""
+    known: dict[Room, Response] = {}
+    for room in rooms:
+        with suppress(AudioError):
+            known[room] = impulse_response(room)
+    return known
 
 
 def borrow(responses: Mapping[Room, Response]) -> None:

@@ -22,6 +22,8 @@ from speechbench.audio import SAMPLING_RATE
 from speechbench.errors import AudioError
 from speechbench.jobs import Item
 from speechbench.manifest import Utterance
+from synth import cabin
+from synth.cabin import Response, Room
 from synth.containers import Container, Entry, Sums
 from synth.recordings import RECORDINGS, Lent
 from synth.scene import Scene, folder_of
@@ -74,18 +76,20 @@ def chunks(planned: Iterable[Planned], size: int) -> Iterator[Chunk]:
     return (Chunk(number, some) for number, some in enumerate(batches(planned, size)))
 
 
-def render(out: Path, container: Container, noise: Lent | None, chunk: Chunk) -> Note:
+def render(out: Path, container: Container, noise: Lent | None, responses: dict[Room, Response], chunk: Chunk) -> Note:
     """Render what is not there yet.
 
     Args:
         out: The build folder, absolute, with the folder of notes in it.
         container: How its audio is kept.
         noise: Recordings that another process has decoded.
+        responses: Impulse responses that it has computed.
         chunk: The scenes.
     """
     _keep_freed_memory()
     if noise:
         RECORDINGS.borrow(noise)
+    cabin.borrow(responses)
     path = out / RENDERED / f"{chunk.number:06d}.json"
     before = Note(**files.read_json(path)) if path.is_file() else Note()
     if before.sums and not before.skipped and holds(out, before.sums):
