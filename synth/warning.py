@@ -15,8 +15,8 @@ from synth.noise import Noise
 Warning = dict[str, Any]  # code, message, and the figures in it
 
 # Both from the study in docs/noise-budget.md, two seeds. Uses of 16 times cost the pipeline points in unseen noise, and both
-# modes on clean speech; uses of 4 times did not. In unseen noise 4 recorded sources cost both modes 3 to 4 points of WER against
-# 64; 16 cost nothing that shows over both seeds, but 3 points in one of them. Ng's example has 10 cars.
+# modes on clean speech; uses of 4 times did not. In unseen noise 4 recorded sources cost both modes 3 to 4 points of WER
+# against 64; 16 cost nothing that shows over both seeds, but 3 points in one of them. Ng's example has 10 cars.
 MOST_REPEATS = 8.0  # mean uses of the noise seconds in use: between 4 and 16, the middle by ratio
 FEWEST_SOURCES = 20.0  # effective sources: just above those 16
 MOST_NAMED = 3  # shared stretches in one message

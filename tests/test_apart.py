@@ -136,9 +136,13 @@ def call(function):
     return function()
 
 
-def process_of(reader):
-    (pid,) = reader.run(call, [os.getpid])
-    return pid
+def pid_after_a_while():
+    time.sleep(0.2)
+    return os.getpid()
+
+
+def processes_of(reader):
+    return set(reader.run(call, [pid_after_a_while] * 2 * reader.size, reader.size))
 
 
 def has_ended(pid, seconds=20.0):
@@ -150,12 +154,14 @@ def has_ended(pid, seconds=20.0):
     return True
 
 
-def test_a_process_that_is_killed_is_an_error_in_one_line(plan):
-    with apart() as reader:
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_process_that_is_killed_is_an_error_in_one_line(plan, size):
+    with apart(size) as reader:
+        killed = min(processes_of(reader))
         live = Live(plan, Skipped(), apart=reader)
         batches = live.render(in_pairs(live, 0) * 20)
         next(batches)
-        os.kill(process_of(reader), signal.SIGKILL)
+        os.kill(killed, signal.SIGKILL)
         with pytest.raises(SpeechbenchError, match=r"a worker process was killed, perhaps for want of memory;.*--resume"):
             list(batches)
         with pytest.raises(SpeechbenchError, match="a worker process was killed"):
@@ -166,21 +172,21 @@ def test_no_process_is_left_behind_an_exception(plan):
     pids = []
 
     def train():
-        with apart() as reader:
-            pids.append(process_of(reader))
+        with apart(2) as reader:
+            pids.extend(processes_of(reader))
             live = Live(plan, Skipped(), apart=reader)
             for _ in live.render(in_pairs(live, 0) * 20):
                 raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         train()
-    assert has_ended(pids[0])
+    assert len(pids) == 2 and all(map(has_ended, pids))
 
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from test_apart import RECIPE, in_pairs, process_of
+from test_apart import RECIPE, in_pairs, processes_of
 from speechbench import manifest
 from speechbench.manifest import Skipped
 from synth import build
@@ -190,8 +196,8 @@ from synth.live import Live
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     plan = build.Plan(manifest.read(folder / "speech.jsonl"), [folder / "noise.jsonl", folder / "horn.jsonl"], RECIPE)
-    with apart() as reader:
-        print(process_of(reader), flush=True)
+    with apart(2) as reader:
+        print(*processes_of(reader), flush=True)
         live = Live(plan, Skipped(), apart=reader)
         try:
             for _ in live.render(in_pairs(live, 0) * 10_000):
@@ -204,7 +210,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)], ids=["kill", "ctrl-c"]
 )
-def test_the_process_ends_with_one_that_is_stopped(plan, tmp_path, number, status):
+def test_the_processes_end_with_one_that_is_stopped(plan, tmp_path, number, status):
     (tmp_path / "program.py").write_text(PROGRAM)
     paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
     process = subprocess.Popen(
@@ -216,7 +222,7 @@ def test_the_process_ends_with_one_that_is_stopped(plan, tmp_path, number, statu
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whatever the tests were started by
     )
-    pid = int(process.stdout.readline())
+    pids = [int(pid) for pid in process.stdout.readline().split()]
     assert process.stdout.readline() == "batch\n"
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
@@ -224,7 +230,7 @@ def test_the_process_ends_with_one_that_is_stopped(plan, tmp_path, number, statu
         process.kill()
     _, said = process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
     assert process.returncode == status and "Traceback" not in said
-    assert has_ended(pid)
+    assert len(pids) == 2 and all(map(has_ended, pids))
 
 
 def test_threads_that_meet_new_cabins_compute_each_once(plan, monkeypatch):
