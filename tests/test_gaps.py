@@ -62,6 +62,12 @@ def test_train_below_human_is_over_memorised():
     assert "reduce variance" in " ".join(report.notes)
 
 
+@pytest.mark.parametrize(("human", "said"), [("0.01", False), ("0.03", True)])
+def test_below_human_by_chance_is_not_over_memorised(human, said):
+    report = diagnose_given(parse_errors(f"human={human},train=33/3612,train_dev=8/573"))
+    assert ("over-memorised" in " ".join(report.notes)) == said
+
+
 def test_below_human_the_direction_is_unknown():
     report = diagnose_given(parse_errors("human=0.005,train=0.003,dev=0.004"))
     assert report.verdict == []

@@ -99,7 +99,8 @@ def _nothing(gaps: Mapping[str, Gap], sizes: Mapping[str, Size]) -> str:
 
 def _notes(rates: Mapping[str, float], gaps: Mapping[str, Gap], human: Human | None) -> list[str]:
     notes = []
-    if human and "train" in rates and rates["train"] < human.low:
+    bias = gaps.get("avoidable_bias")
+    if human and bias and rates["train"] < human.low and (bias.high is None or bias.high < 0.0):
         notes.append("Train is below human: the training data are over-memorised; reduce variance.")
     if "variance" in gaps and gaps["variance"].after == "dev":
         notes.append(
