@@ -64,7 +64,7 @@ def test_train_below_human_is_over_memorised():
 
 @pytest.mark.parametrize(("human", "said"), [("0.01", False), ("0.03", True)])
 def test_below_human_by_chance_is_not_over_memorised(human, said):
-    report = diagnose_given(parse_errors(f"human={human},train=33/3612,train_dev=8/573"))
+    report = diagnose_given(parse_errors(f"human={human},train=33/3612,train_dev=8/573,dev=30/550"))
     assert ("over-memorised" in " ".join(report.notes)) == said
 
 
