@@ -28,6 +28,7 @@ from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError
 from synth import cabin
 from synth.cabin import Response, Room
+from synth.mix import joined
 from synth.reading import Failed, Reader, Rows, aligned, fill
 from synth.recordings import Lent, Recordings
 from synth.scene import Scene
@@ -51,9 +52,9 @@ class _Part(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """What was laid there."""
+    """What was laid there, in few bytes: of a longer message from a process that is killed meanwhile the rest is waited for."""
 
-    read: tuple[tuple[int, int, Response | None], ...]  # row, samples, and what lies between the recording and the microphone
+    read: tuple[tuple[int, int], ...]  # row, samples
     failed: tuple[tuple[int, AudioError], ...]  # row
 
 
@@ -100,7 +101,7 @@ def _read(part: _Part) -> _Told:
             recordings.borrow(lent)
     cabin.borrow(part.responses)
     rows = _memory(part.memory).rows(part.shape)
-    read, failed = list[tuple[int, int, Response | None]](), list[tuple[int, AudioError]]()
+    read, failed = list[tuple[int, int]](), list[tuple[int, AudioError]]()
     for row, one in enumerate(part.scenes, part.first):
         try:
             raw = reader.read(one)
@@ -108,7 +109,7 @@ def _read(part: _Part) -> _Told:
             failed.append((row, error))
             continue
         fill(rows[:, row], raw)
-        read.append((row, raw.speech.size, raw.response))
+        read.append((row, raw.speech.size))
     return _Told(tuple(read), tuple(failed))
 
 
@@ -128,6 +129,7 @@ class _Group:
     memory: _Memory
     shape: tuple[int, int, int]
     parts: int
+    responses: dict[Room, Response]
 
     def rows(self, told: Sequence[_Told]) -> tuple[Rows | None, Failed]:
         """What became of it; the rows hold until its memory is used again."""
@@ -135,11 +137,13 @@ class _Group:
         read = [each for one in told for each in one.read]
         if not read:
             return None, failed
-        places, lengths, responses = zip(*read, strict=True)
+        places, lengths = zip(*read, strict=True)
         both = self.memory.rows(self.shape)[:, :, : max(lengths)]
         if failed:
             both = both[:, list(places)]
-        return Rows(tuple(self.scenes[row] for row in places), lengths, both[0], both[1], *aligned(responses)), failed
+        scenes = tuple(self.scenes[row] for row in places)
+        responses = [joined(one, self.responses[one.cabin] if one.cabin else None) for one in scenes]
+        return Rows(scenes, lengths, both[0], both[1], *aligned(responses)), failed
 
 
 @dataclass
@@ -186,7 +190,7 @@ class Apart:
             longest = max(round(one.clean_duration * SAMPLING_RATE) for one in group)
             memory, shape = self.free.pop() if self.free else self._memory(), (2, len(group), longest + SLACK)
             starts = np.linspace(0, len(group), min(self.size, len(group)) + 1).round().astype(int).tolist()
-            under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1))
+            under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1, responses))
             for start, end in pairwise(starts):
                 some = tuple(group[start:end])
                 known = {one.cabin: responses[one.cabin] for one in some if one.cabin in responses}

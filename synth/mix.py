@@ -126,17 +126,22 @@ def named(scene: Scene, error: AudioError) -> AudioError:
 
 
 def response_of(scene: Scene) -> Response | None:
-    """What lies between the recording and the microphone, raised voice and cabin, as one filter with its delay in samples.
+    """What lies between the recording and the microphone, raised voice and cabin, as one filter.
 
-    Shape:
-        (K,)
+    Raises:
+        AudioError: The user's own impulse response cannot be read, or is silent.
     """
-    filters = [lombard.response(scene.lombard_db)] if scene.lombard_db else []
-    filters += [cabin.impulse_response(scene.cabin)] if scene.cabin is not None else []
-    if len(filters) < 2:
-        return filters[0] if filters else None
-    (voice, early), (room, late) = filters
-    return np.convolve(voice, room).astype(np.float32), early + late
+    return joined(scene, None if scene.cabin is None else cabin.impulse_response(scene.cabin))
+
+
+def joined(scene: Scene, room: Response | None) -> Response | None:
+    """The same, where the room's part is known."""
+    if not scene.lombard_db:
+        return room
+    voice, early = lombard.response(scene.lombard_db)
+    if room is None:
+        return voice, early
+    return np.convolve(voice, room[0]).astype(np.float32), early + room[1]
 
 
 def mix(
