@@ -90,7 +90,7 @@ def test_memory_grows_with_the_batch_and_is_used_again(plan):
 def test_recordings_that_do_not_stay_decoded_are_the_same(plan):
     with apart(2) as reader:
         live = Live(plan, Skipped(), apart=reader, noise_bytes=0, speech_bytes=4 * 2 * RATE)
-        assert live.lent[0] is None and live.lent[1].samples == 2 * RATE * 3 // 4
+        assert live.lent[0] is None and 0 < live.lent[1].samples <= 2 * RATE
         elsewhere = rendered(live, [0])
     assert_same(elsewhere, rendered(Live(plan, Skipped()), [0]))
 
