@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 UNDER_WAY = 4  # items per worker that are taken before the first of them must be ready
+LOOK = 1.0  # s between two looks at the workers
 
 
 class Run(Protocol):
@@ -69,7 +70,8 @@ def workers(count: int, *modules: str) -> Iterator[Run]:
 def processes(count: int, *modules: str) -> Iterator[Run]:
     """As `workers`, but one process, too, is another than this one."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules) as pool:
+    pool = ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules)
+    with _watched(pool), pool:
         with _one_thread_each():
             for _ in range(count):  # each call that finds no idle process starts one
                 pool.submit(int)
@@ -94,6 +96,31 @@ def _run_in(
     finally:
         for future in under_way:
             future.cancel()
+
+
+@contextmanager
+def _watched(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """See to it that a killed worker breaks the pool, even one that had told half of a result.
+
+    The pool would wait for the other half for ever, since it holds an end of the pipe itself, into which it never writes.
+    """
+    left = threading.Event()
+
+    def watch() -> None:
+        while not left.wait(LOOK):
+            workers = list((pool._processes or {}).values())
+            if any((worker.exitcode or 0) < 0 for worker in workers):
+                for worker in workers:
+                    worker.kill()
+                pool._result_queue._writer.close()  # type: ignore[attr-defined]  # there is no public way
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        left.set()
+        watcher.join()
 
 
 def _make_ready(*modules: str) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -46,13 +47,12 @@ class _Part(NamedTuple):
     first: int  # row of the first of them
     shape: tuple[int, int, int]  # (2, B, N) of the whole group: speech and noise
     memory: Path
-    responses: dict[Room, Response]  # of their cabins
     noise: Lent | None
     speech: Lent | None
 
 
 class _Told(NamedTuple):
-    """What was laid there, in few bytes: of a longer message from a process that is killed meanwhile the rest is waited for."""
+    """What was laid there."""
 
     read: tuple[tuple[int, int], ...]  # row, samples
     failed: tuple[tuple[int, AudioError], ...]  # row
@@ -99,26 +99,25 @@ def _read(part: _Part) -> _Told:
     for recordings, lent in ((reader.recordings, part.noise), (reader.speech, part.speech)):
         if lent:
             recordings.borrow(lent)
-    cabin.borrow(part.responses)
     rows = _memory(part.memory).rows(part.shape)
     read, failed = list[tuple[int, int]](), list[tuple[int, AudioError]]()
     for row, one in enumerate(part.scenes, part.first):
         try:
-            raw = reader.read(one)
+            speech, noise = reader.sounds(one)
         except AudioError as error:
             failed.append((row, error))
             continue
-        fill(rows[:, row], raw)
-        read.append((row, raw.speech.size))
+        fill(rows[:, row], speech, noise)
+        read.append((row, speech.size))
     return _Told(tuple(read), tuple(failed))
 
 
-def _response(room: Room) -> Response | None:
-    """None where it cannot be had; whoever reads a scene in it finds out why."""
+def _response(room: Room) -> Response | AudioError:
+    """A cabin's, or why it cannot be had."""
     try:
         return cabin.impulse_response(room)
-    except AudioError:
-        return None
+    except AudioError as error:
+        return error
 
 
 @dataclass
@@ -129,21 +128,28 @@ class _Group:
     memory: _Memory
     shape: tuple[int, int, int]
     parts: int
-    responses: dict[Room, Response]
+    responses: Mapping[Room | None, Response | AudioError | None]
 
     def rows(self, told: Sequence[_Told]) -> tuple[Rows | None, Failed]:
         """What became of it; the rows hold until its memory is used again."""
-        failed = [(self.scenes[row], error) for one in told for row, error in one.failed]
-        read = [each for one in told for each in one.read]
+        failed = [each for one in told for each in one.failed]
+        read, responses = list[tuple[int, int]](), list[Response | None]()
+        for row, length in (each for one in told for each in one.read):
+            scene, response = self.scenes[row], self.responses[self.scenes[row].cabin]
+            if isinstance(response, AudioError):
+                failed.append((row, response))
+            else:
+                read.append((row, length))
+                responses.append(joined(scene, response))
+        named = [(self.scenes[row], error) for row, error in sorted(failed, key=itemgetter(0))]
         if not read:
-            return None, failed
+            return None, named
         places, lengths = zip(*read, strict=True)
         both = self.memory.rows(self.shape)[:, :, : max(lengths)]
         if failed:
             both = both[:, list(places)]
         scenes = tuple(self.scenes[row] for row in places)
-        responses = [joined(one, self.responses[one.cabin] if one.cabin else None) for one in scenes]
-        return Rows(scenes, lengths, both[0], both[1], *aligned(responses)), failed
+        return Rows(scenes, lengths, both[0], both[1], *aligned(responses)), named
 
 
 @dataclass
@@ -182,19 +188,16 @@ class Apart:
     def _parts(
         self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None, under_way: deque[_Group]
     ) -> Iterator[_Part]:
-        responses: dict[Room, Response] = {}
+        responses: dict[Room | None, Response | AudioError | None] = {None: None}
         for group in groups:
-            new = list(dict.fromkeys(one.cabin for one in group if one.cabin and one.cabin not in responses))
-            computed = zip(new, self.run(_response, new, self.size), strict=True)
-            responses |= {room: response for room, response in computed if response}
+            new = [room for room in dict.fromkeys(one.cabin for one in group) if room and room not in responses]
+            responses |= zip(new, self.run(_response, new, self.size), strict=True)
             longest = max(round(one.clean_duration * SAMPLING_RATE) for one in group)
             memory, shape = self.free.pop() if self.free else self._memory(), (2, len(group), longest + SLACK)
             starts = np.linspace(0, len(group), min(self.size, len(group)) + 1).round().astype(int).tolist()
             under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1, responses))
             for start, end in pairwise(starts):
-                some = tuple(group[start:end])
-                known = {one.cabin: responses[one.cabin] for one in some if one.cabin in responses}
-                yield _Part(some, start, shape, memory.place, known, noise, speech)
+                yield _Part(tuple(group[start:end]), start, shape, memory.place, noise, speech)
 
     def _memory(self) -> _Memory:
         return _Memory(self.stack.enter_context(os.fdopen(os.memfd_create("rows"), "w+b")))

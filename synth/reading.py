@@ -48,15 +48,15 @@ def side_by_side(raw: Sequence[Raw]) -> Rows:
     lengths = tuple(one.speech.size for one in raw)
     both = np.empty((2, len(raw), max(lengths)), np.float32)
     for row, one in enumerate(raw):
-        fill(both[:, row], one)
+        fill(both[:, row], one.speech, one.noise)
     return Rows(tuple(one.scene for one in raw), lengths, both[0], both[1], *aligned([one.response for one in raw]))
 
 
-def fill(row: Samples, raw: Raw) -> None:
+def fill(row: Samples, speech: Samples, noise: Samples | None) -> None:
     """Lay speech and noise of a scene into their rows (2, N), which end in zeros."""
-    for values, one in zip(row, (raw.speech, raw.noise), strict=True):
-        values[: raw.speech.size] = 0.0 if one is None else one
-        values[raw.speech.size :] = 0.0
+    for values, one in zip(row, (speech, noise), strict=True):
+        values[: speech.size] = 0.0 if one is None else one
+        values[speech.size :] = 0.0
 
 
 def aligned(responses: Sequence[Response | None]) -> tuple[Samples | None, int]:
@@ -96,17 +96,24 @@ class Reader:
         """What a scene is rendered from.
 
         Raises:
+            AudioError: As `sounds`, and the user's own impulse response that cannot be read, or is silent.
+        """
+        return Raw(one, *self.sounds(one), self._response(one))
+
+    def sounds(self, one: Scene) -> tuple[Samples, Samples | None]:
+        """Speech and noise of a scene, as `Raw` has them.
+
+        Raises:
             AudioError: A recording that cannot be read, silent noise, events louder than all noise shall be.
         """
         speech = self.speech.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
         background, events = mix.noise_of(one, speech.size, self.recordings)
         if background is None or one.snr_db is None:
-            return Raw(one, speech, None, self._response(one))
+            return speech, None
         try:
-            laid = mix.lay(background, events, 0.0, one.snr_db)
+            return speech, mix.lay(background, events, 0.0, one.snr_db).samples
         except AudioError as error:
             raise mix.named(one, error) from error
-        return Raw(one, speech, laid.samples, self._response(one))
 
     def _response(self, one: Scene) -> Response | None:
         """Each cabin is computed once: sixteen threads that meet sixteen new cabins computed each three times."""

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,17 +110,34 @@ def test_audio_that_cannot_be_used_is_named_as_by_threads(plan, size):
     assert set(there.reasons) == {"utt01-noisy1", "utt02-noisy1", "utt03-noisy1"}
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_impulse_response_that_cannot_be_read_is_named_as_by_threads(plan, tmp_path, size):
+    rirs = tmp_path / "rirs"
+    rirs.mkdir()
+    audio.write(rirs / "good.wav", np.eye(1, 800, dtype=np.float32)[0])
+    audio.write(rirs / "silent.wav", np.zeros(800, np.float32))
+    plan = replace(plan, recipe=Recipe(cabin=CabinRanges(count=1, rirs=str(rirs)), lombard=0.3))
+    plan.speech.utterances[1].audio_filepath.unlink()
+    here, there = Skipped(), Skipped()
+    with apart(size) as reader:
+        elsewhere = rendered(Live(plan, there, apart=reader), range(2), pause=0.05)
+    assert_same(elsewhere, rendered(Live(plan, here), range(2)))
+    assert list(there.reasons.items()) == list(here.reasons.items())
+    assert any("silent.wav" in str(reason) for reason in there.reasons.values())
+    assert len(there.reasons) < len(LENGTHS)
+
+
 def broken(reader, one):
     if one.clean_id == "utt04":
         raise ZeroDivisionError("of no recording's fault")
     return whole(reader, one)
 
 
-whole = Reader.read
+whole = Reader.sounds
 
 
 def break_reader():
-    Reader.read = broken
+    Reader.sounds = broken
     return True
 
 

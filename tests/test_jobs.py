@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,30 @@ def fall(number):
 def test_a_worker_that_is_killed_is_an_error_in_one_line():
     with pytest.raises(SpeechbenchError, match=r"^a worker process was killed, perhaps for want of memory; .* --resume$"):
         list(jobs.run(fall, range(10), 2))
+
+
+def tell_half(number):
+    if number == 5:
+        Connection._send = send_half
+    return number
+
+
+def send_half(connection, message):
+    os.write(connection.fileno(), message[: len(message) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_while_it_tells_a_result_is_the_same_error(workers):
+    with jobs.processes(workers) as run, pytest.raises(SpeechbenchError, match="a worker process was killed"):
+        list(run(tell_half, range(10), workers))
+
+
+def test_workers_whose_results_nobody_takes_may_be_killed_while_they_tell_them():
+    with jobs.processes(2) as run:
+        results = run(tell_half, count(), 2)
+        next(results)
+        results.close()
 
 
 def test_one_process_can_be_another_one():
