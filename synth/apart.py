@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice, pairwise
@@ -38,6 +38,8 @@ POSSIBLE = hasattr(os, "memfd_create")  # on Linux
 MOST = 8  # processes; as many fill a large GPU's time
 SLACK = 32  # samples by which a recording may be longer than its manifest says
 SAMPLE_BYTES = 4
+
+Pin = Callable[[Samples], AbstractContextManager[None]]  # has a GPU copy straight from memory, until it is left
 
 
 class _Part(NamedTuple):
@@ -64,8 +66,9 @@ class _Memory:
     It stays mapped: to have the system find each of its pages anew takes as long as to fill them.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.values = file, np.zeros(0, np.float32)
+    def __init__(self, file: BinaryIO, pin: Pin | None = None) -> None:
+        self.file, self.pin, self.values = file, pin, np.zeros(0, np.float32)
+        self._pinned = ExitStack()
 
     @property
     def place(self) -> Path:
@@ -78,8 +81,16 @@ class _Memory:
         if size > self.values.size:
             if os.fstat(self.file.fileno()).st_size < size * SAMPLE_BYTES:
                 os.ftruncate(self.file.fileno(), size * SAMPLE_BYTES)
+            self._pinned.close()
             self.values = np.memmap(self.file, np.float32, "r+", shape=(size,)).view(np.ndarray)
+            if self.pin is not None:
+                self._pinned.enter_context(self.pin(self.values))
         return self.values[:size].reshape(shape)
+
+    def close(self) -> None:
+        """What was read from it last is gone."""
+        self._pinned.close()
+        self.file.close()
 
 
 @cache
@@ -145,11 +156,11 @@ class _Group:
         if not read:
             return None, named
         places, lengths = zip(*read, strict=True)
-        both = self.memory.rows(self.shape)[:, :, : max(lengths)]
-        if failed:
+        both = self.memory.rows(self.shape)
+        if named:
             both = both[:, list(places)]
         scenes = tuple(self.scenes[row] for row in places)
-        return Rows(scenes, lengths, both[0], both[1], *aligned(responses)), named
+        return Rows(scenes, lengths, both, *aligned(responses)), named
 
 
 @dataclass
@@ -159,6 +170,7 @@ class Apart:
     size: int  # how many processes
     run: jobs.Run
     stack: ExitStack  # left with the processes
+    pin: Pin | None = None  # for a GPU
     free: list[_Memory] = field(default_factory=list)  # that no group is in
 
     def lend(self, recordings: Recordings) -> Lent | None:
@@ -200,7 +212,7 @@ class Apart:
                 yield _Part(tuple(group[start:end]), start, shape, memory.place, noise, speech)
 
     def _memory(self) -> _Memory:
-        return _Memory(self.stack.enter_context(os.fdopen(os.memfd_create("rows"), "w+b")))
+        return self.stack.enter_context(closing(_Memory(os.fdopen(os.memfd_create("rows"), "w+b"), self.pin)))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ rendered too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -17,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speechbench import audio
-from speechbench.audio import SAMPLING_RATE
+from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from synth import mix as one_by_one
 from synth.noise import SILENCE_DBFS
@@ -188,9 +190,10 @@ def render(rows: Rows, device: torch.device) -> tuple[Batch, Failed]:
 def gather(rows: Rows, device: torch.device) -> Sounds:
     """Bring what was read to the device."""
     clip = [scene.clip for scene in rows.scenes]
+    speech, noise = _moved(torch.from_numpy(rows.sounds), device)[:, :, : max(rows.lengths)]
     return Sounds(
-        speech=_moved(torch.from_numpy(rows.speech), device),
-        noise=_moved(torch.from_numpy(rows.noise), device),
+        speech=speech,
+        noise=noise,
         lengths=torch.tensor(rows.lengths, device=device),
         responses=None if rows.responses is None else _moved(torch.from_numpy(rows.responses), device),
         delay=rows.delay,
@@ -203,7 +206,25 @@ def _moved(values: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return values
     # Only from pinned memory, and all of a piece, does a copy to a GPU run beside other work.
-    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values).to(device, non_blocking=True)
+    if not values.is_pinned():
+        values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values)
+    return values.to(device, non_blocking=True)
+
+
+@contextmanager
+def pinned(values: Samples) -> Iterator[None]:
+    """Memory from which a GPU copies while the processor goes on, until this is left.
+
+    Raises:
+        RuntimeError: The system does not pin so much.
+    """
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    torch.cuda.check_error(runtime.cudaHostRegister(values.ctypes.data, values.nbytes, 0))
+    try:
+        yield
+    finally:
+        torch.cuda.synchronize()  # a copy may be under way
+        torch.cuda.check_error(runtime.cudaHostUnregister(values.ctypes.data))
 
 
 def mix(sounds: Sounds) -> Mixed:

@@ -66,6 +66,7 @@ class Live:
         self.apart = apart
         self.lent: tuple[Lent | None, Lent | None] = (None, None)  # noise and speech
         if apart is not None:
+            apart.pin = batch.pinned if self.device.type == "cuda" else None
             self.reader.speech.keep([utterance.audio_filepath for utterance in plan.speech], self.reader_count)
             self.lent = apart.lend(self.reader.recordings), apart.lend(self.reader.speech)
         self._next, self._epochs = 0, self._draw()

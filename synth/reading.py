@@ -37,8 +37,7 @@ class Rows(NamedTuple):
 
     scenes: tuple[Scene, ...]  # B
     lengths: tuple[int, ...]  # B, samples
-    speech: Samples  # (B, N)
-    noise: Samples  # (B, N); zero where a scene has none
+    sounds: Samples  # (2, B, at least N): speech, and noise, zero where a scene has none
     responses: Samples | None  # (B, K), of voice and cabin; None where no scene has one
     delay: int  # samples, of all responses
 
@@ -49,7 +48,7 @@ def side_by_side(raw: Sequence[Raw]) -> Rows:
     both = np.empty((2, len(raw), max(lengths)), np.float32)
     for row, one in enumerate(raw):
         fill(both[:, row], one.speech, one.noise)
-    return Rows(tuple(one.scene for one in raw), lengths, both[0], both[1], *aligned([one.response for one in raw]))
+    return Rows(tuple(one.scene for one in raw), lengths, both, *aligned([one.response for one in raw]))
 
 
 def fill(row: Samples, speech: Samples, noise: Samples | None) -> None:

@@ -3,11 +3,10 @@ import pytest
 import torch
 
 from pipelines.batches import pad
-from pipelines.ctc.augment import Change, augment, draw, warped
+from pipelines.ctc.augment import Changes, augment, draw, warped
 from pipelines.ctc.config import AugmentConfig
 from speechbench.audio import SAMPLING_RATE
 from speechbench.features import log_mel
-from speechbench.seeds import chances_of
 
 OFF = AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=0)
 
@@ -19,9 +18,16 @@ def features(frames=200, bands=40):
 def changed(given, config, seed=0):
     """One utterance, changed by chance."""
     batch, lengths = pad([given])
-    (result,), (size,) = augment(batch, lengths, [draw(*given.shape, config, chances_of(seed))])
-    assert len(result) == size
+    changes = draw(lengths, given.shape[1], config, [seed])
+    (result,) = augment(batch, lengths, changes)
+    assert [len(result)] == changes.frames.tolist()
     return result
+
+
+def change_of(changes, place):
+    """Of one utterance of a batch."""
+    one = slice(place, place + 1)
+    return Changes(changes.frames[one], changes.warp[one], changes.bands[:, one], changes.times[:, one])
 
 
 def test_nothing_is_changed_where_all_is_off():
@@ -43,25 +49,23 @@ def test_chance_is_the_utterances_own():
 def test_each_utterance_of_a_batch_is_changed_as_if_alone():
     config = AugmentConfig(warp=0.1, frequency_masks=2, time_masks=2)
     given = [features(frames) for frames in (200, 3, 90)]
-    changes = [draw(len(one), 40, config, chances_of(seed)) for seed, one in enumerate(given)]
-    batch, sizes = augment(*pad(given), changes)
+    changes = draw(torch.tensor([200, 3, 90]), 40, config, range(3))
+    batch, sizes = augment(*pad(given), changes), changes.frames.tolist()
     assert batch.shape == (3, max(sizes), 40)
-    for row, size, one, change in zip(batch, sizes.tolist(), given, changes, strict=True):
-        (alone,), _ = augment(*pad([one]), [change])
+    for place, (row, size, one) in enumerate(zip(batch, sizes, given, strict=True)):
+        alone_changes = draw(torch.tensor([len(one)]), 40, config, [place])
+        assert all(map(torch.equal, alone_changes, change_of(changes, place)))
+        (alone,) = augment(*pad([one]), alone_changes)
         assert torch.equal(row[:size], alone)
         assert not row[size:].any()
 
 
 def test_a_text_that_fits_barely_is_not_squeezed():
-    config = AugmentConfig(stretch=0.5)
-    sizes = {draw(100, 40, config, chances_of(seed), lambda frames: frames >= 100).frames for seed in range(100)}
-    assert min(sizes) == 100 < max(sizes)
-    others = [draw(100, 40, config, chances_of(seed)) for seed in range(100)]
-    assert [change.frames for change in others if change.frames > 100] == [
-        change.frames
-        for seed in range(100)
-        if (change := draw(100, 40, config, chances_of(seed), lambda frames: frames >= 100)).frames > 100
-    ]
+    config, lengths = AugmentConfig(stretch=0.5), torch.full((100,), 100)
+    enough = [lambda frames: frames >= 100] * 100
+    squeezed, not_squeezed = (draw(lengths, 40, config, range(100), fits).frames for fits in (None, enough))
+    assert min(not_squeezed) == 100 < max(not_squeezed) and min(squeezed) < 60
+    assert torch.equal(not_squeezed, squeezed.clamp_min(100))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 200])
@@ -140,7 +144,8 @@ def test_warp_is_between_its_bounds():
 
 
 def test_masks_hide_what_is_drawn():
-    batch, _ = augment(*pad([features()]), [Change(200, bands=((3, 5),), times=((10, 20), (15, 30)))])
+    hidden = Changes(torch.tensor([200]), torch.ones(1), torch.tensor([[[3, 5]]]), torch.tensor([[[10, 20]], [[15, 30]]]))
+    batch = augment(*pad([features()]), hidden)
     bands, frames = masked(batch[0])
     assert bands.nonzero().flatten().tolist() == [3, 4]
     assert frames.nonzero().flatten().tolist() == list(range(10, 30))

@@ -29,6 +29,7 @@ STILL = AugmentConfig(stretch=0.0, warp=0.0, frequency_masks=0, time_masks=0)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is")  # torch's own, too
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores for float32")  # exact products are what is compared
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, while it compiles
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_compiled_block_has_the_gradients_of_one_that_is_not(norm):
@@ -111,3 +112,17 @@ def test_training_on_scenes_that_processes_read_goes_as_on_the_processor(tmp_pat
     with apart(3) as reader:
         there = losses("cuda", source("cuda", reader))
     assert there == pytest.approx(losses("cpu", source("cpu")), rel=0.02)
+
+
+def test_a_gpu_copies_straight_from_the_memory_that_processes_read_into(tmp_path):
+    speech = manifest.read(make_speech(tmp_path, [1.0, 1.5, 2.0]))
+    plan = Plan(speech, [make_noise(tmp_path)], Recipe(cabin=CabinRanges(count=2)))
+    with apart(2) as reader:
+        live = Live(plan, Skipped(), "cuda", reader)
+        scenes = live.scenes(0)
+        there = [batch.samples.cpu() for batch in live.render([scenes[:1], scenes, scenes[1:]] * 3)]
+        memories = list(reader.free)
+        assert memories and all(torch.from_numpy(memory.values).is_pinned() for memory in memories)
+    assert not any(torch.from_numpy(memory.values).is_pinned() for memory in memories)
+    for found, wanted in zip(there, Live(plan, Skipped()).render([scenes[:1], scenes, scenes[1:]] * 3), strict=True):
+        torch.testing.assert_close(found, wanted.samples, atol=1e-5, rtol=1e-4)

@@ -7,55 +7,62 @@ B utterances, T frames, F bands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.ctc.config import AugmentConfig
 from speechbench.features import band_frequencies, band_places
+from speechbench.seeds import chances_of
 
 MOST_TIME = 0.2  # share of an utterance that a time mask may hide
 
-Masks = tuple[tuple[int, int], ...]  # the first hidden, and the first behind
+Counts = NDArray[np.int64]
+Fits = Sequence[Callable[[int], bool]]
 
 
-@dataclass(frozen=True)
-class Change:
-    """What is changed in one utterance."""
+class Changes(NamedTuple):
+    """What is changed in each utterance of a batch."""
 
-    frames: int  # after the stretch
-    warp: float = 1.0  # what frequencies are multiplied by
-    bands: Masks = ()
-    times: Masks = ()
+    frames: Tensor  # (B,), after the stretch
+    warp: Tensor  # (B,), what frequencies are multiplied by
+    bands: Tensor  # (masks, B, 2), the first hidden, and the first behind
+    times: Tensor  # (masks, B, 2)
 
 
-def draw(frames: int, bands: int, config: AugmentConfig, chance: Iterator[float], fits: Callable[[int], bool] = bool) -> Change:
-    """Draw what changes in an utterance of so many frames and bands.
+def draw(lengths: Tensor, bands: int, config: AugmentConfig, seeds: Sequence[int], fits: Fits | None = None) -> Changes:
+    """Draw what changes in utterances of so many frames and bands.
 
     Args:
-        frames: T.
+        lengths: Of the utterances (B,), on the CPU.
         bands: F.
         config: How much.
-        chance: Numbers from [0, 1), of this utterance in this epoch.
-        fits: Whether so many frames are enough; where a stretch leaves too few, there is none.
+        seeds: Of each utterance in this epoch.
+        fits: Whether so many frames are enough for each; where a stretch leaves too few, there is none.
 
     Source: Ko et al. 2015 (speed), here its tempo and its frequencies apart; Jaitly and Hinton 2013 (frequencies); Park et
     al. 2019 (SpecAugment).
     """
-    stretched, warp = max(1, round(frames * _factor(config.stretch, chance))), _factor(config.warp, chance)
-    if not fits(stretched):
-        stretched = frames
-    widest = min(config.time_width, int(MOST_TIME * stretched))
-    return Change(
-        stretched,
-        warp,
-        tuple(_mask(bands, config.frequency_width, chance) for _ in range(config.frequency_masks)),
-        tuple(_mask(stretched, widest, chance) for _ in range(config.time_masks)),
+    count = bool(config.stretch) + bool(config.warp) + 2 * (config.frequency_masks + config.time_masks)
+    chance = iter(np.array([list(islice(chances_of(seed), count)) for seed in seeds]).T)
+    frames = lengths.numpy()
+    sizes = np.maximum(1, np.rint(frames * _factor(config.stretch, chance))).astype(np.int64)
+    warp = np.broadcast_to(_factor(config.warp, chance), frames.shape)
+    if fits is not None:
+        sizes = np.where([enough(size) for enough, size in zip(fits, sizes.tolist(), strict=True)], sizes, frames)
+    widest = np.minimum(config.time_width, (MOST_TIME * sizes).astype(np.int64))
+    masked = [_mask(np.full_like(sizes, bands), config.frequency_width, chance) for _ in range(config.frequency_masks)]
+    hidden = [_mask(sizes, widest, chance) for _ in range(config.time_masks)]
+    return Changes(
+        torch.from_numpy(sizes), torch.tensor(warp, dtype=torch.float32), _masks(masked, len(sizes)), _masks(hidden, len(sizes))
     )
 
 
-def augment(features: Tensor, lengths: Tensor, changes: Sequence[Change]) -> tuple[Tensor, Tensor]:
+def augment(features: Tensor, lengths: Tensor, changes: Changes) -> Tensor:
     """A changed copy of a padded batch of log-mel features, after CMVN, which makes 0 the mean.
 
     Args:
@@ -64,20 +71,19 @@ def augment(features: Tensor, lengths: Tensor, changes: Sequence[Change]) -> tup
         changes: Of each.
 
     Shape:
-        (B, T, F), (B,) -> (B, T', F), (B,)
+        (B, T, F), (B,) -> (B, the largest of the changed lengths, F)
     """
-    sizes = torch.tensor([change.frames for change in changes])
-    changed = stretched(features, lengths, sizes)
-    if any(change.warp != 1.0 for change in changes):
-        changed = warped(changed, torch.tensor([change.warp for change in changes]))
+    changed = stretched(features, lengths, changes.frames)
+    if bool((changes.warp != 1.0).any()):
+        changed = warped(changed, changes.warp)
     steps, bands = _range(changed.shape[1], changed), _range(changed.shape[2], changed)
-    kept = steps < _column(sizes, changed)
-    for times in _side_by_side([change.times for change in changes]):
+    kept = steps < _column(changes.frames, changed)
+    for times in changes.times:
         kept = kept & ~_within(times, steps)
     changed = changed * kept.unsqueeze(2)
-    for hidden in _side_by_side([change.bands for change in changes]):
+    for hidden in changes.bands:
         changed = changed * ~_within(hidden, bands).unsqueeze(1)
-    return changed, sizes
+    return changed
 
 
 def stretched(features: Tensor, lengths: Tensor, sizes: Tensor) -> Tensor:
@@ -108,19 +114,19 @@ def warped(features: Tensor, factors: Tensor) -> Tensor:
     return torch.lerp(features.gather(2, first), features.gather(2, second), share)
 
 
-def _factor(most: float, chance: Iterator[float]) -> float:
-    return 1.0 + most * (2.0 * next(chance) - 1.0) if most else 1.0
+def _factor(most: float, chance: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return 1.0 + most * (2.0 * next(chance) - 1.0) if most else np.ones(1)
 
 
-def _mask(size: int, widest: int, chance: Iterator[float]) -> tuple[int, int]:
-    width = int(next(chance) * (min(widest, size) + 1))
-    start = int(next(chance) * (size - width + 1))
-    return start, start + width
+def _mask(sizes: Counts, widest: Counts | int, chance: Iterator[NDArray[np.float64]]) -> Counts:
+    """For each utterance the first hidden, and the first behind, (B, 2)."""
+    widths = (next(chance) * (np.minimum(widest, sizes) + 1)).astype(np.int64)
+    starts = (next(chance) * (sizes - widths + 1)).astype(np.int64)
+    return np.stack([starts, starts + widths], 1)
 
 
-def _side_by_side(masks: Sequence[Masks]) -> Tensor:
-    """The masks of B utterances, as many of each: (masks, B, 2)."""
-    return torch.tensor(masks).reshape(len(masks), -1, 2).transpose(0, 1)
+def _masks(each: Sequence[Counts], utterances: int) -> Tensor:
+    return torch.from_numpy(np.stack(each)) if each else torch.empty(0, utterances, 2, dtype=torch.int64)
 
 
 def _within(mask: Tensor, places: Tensor) -> Tensor:

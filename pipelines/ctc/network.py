@@ -65,14 +65,14 @@ class Convolutions(nn.Module):
         self.norms = nn.ModuleList(norm_of(config.norm, width) for width in widths[1:])
         self.dropouts = nn.ModuleList(LockedDropout(config.dropout) for _ in widths[1:])
 
-    def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, F) and lengths (B,) -> (B, T / 4, channels) and lengths."""
+    def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Speech]:
+        """(B, T, F) and lengths (B,) -> (B, T / 4, channels), lengths, and where there is speech."""
         for layer, norm, dropout in zip(self.layers, self.norms, self.dropouts, strict=True):
             values = layer(values.transpose(1, 2)).transpose(1, 2)
             lengths = halved(lengths)
             speech = speech_of(lengths, values)
             values = dropout(unpacked(norm(packed(values, speech)).relu(), speech))
-        return values, lengths
+        return values, lengths, speech
 
 
 class Network(nn.Module):
@@ -99,8 +99,7 @@ class Network(nn.Module):
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Speech]:
         """What the encoder makes of a batch, (B, T / 4, F'), with lengths (B,) and where there is speech."""
-        values, lengths = self.convolutions(features, lengths)
-        speech = speech_of(lengths, values)
+        values, lengths, speech = self.convolutions(features, lengths)
         for layer in self.layers:
             values = layer(values, speech)
         return values, lengths, speech

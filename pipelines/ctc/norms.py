@@ -27,11 +27,14 @@ class Speech(NamedTuple):
 def speech_of(lengths: Tensor, values: Tensor) -> Speech:
     """Where a batch (B, T, F) holds speech, on its device, by its lengths (B,) on the CPU.
 
-    The places are found on the CPU: it would have to wait for a GPU to tell how many they are.
+    How many places there are is found on the CPU: it would have to wait for a GPU to tell.
     """
-    mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-    places = mask.flatten().nonzero().flatten()
-    return Speech(*(moved(one, values.device) for one in (lengths, mask, places)))
+    longest, count = values.shape[1], int(lengths.sum())
+    before = torch.arange(len(lengths)) * longest - (lengths.cumsum(0) - lengths)  # padding before each utterance
+    here, before = moved(torch.stack([lengths, before]), values.device)
+    mask = torch.arange(longest, device=values.device) < here.unsqueeze(1)
+    places = torch.arange(count, device=values.device) + before.repeat_interleave(here, output_size=count)
+    return Speech(here, mask, places)
 
 
 def packed(values: Tensor, speech: Speech) -> Tensor:

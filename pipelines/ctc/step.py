@@ -23,7 +23,7 @@ from pipelines.ctc.losses import ctc_losses
 from pipelines.ctc.network import Network, Tasks
 from pipelines.schedule import one_cycle
 from speechbench.errors import SpeechbenchError, name_some
-from speechbench.seeds import chances_of, seed_of
+from speechbench.seeds import seed_of
 
 UNREAD = 16  # steps whose losses may wait on a GPU: reading them makes the processor wait for it
 
@@ -152,12 +152,10 @@ class Stepper:
 
     def _augmented(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """The batch changed, on the device, and its lengths (B,) on the CPU."""
-        bands = batch.features.shape[2]
-        changes = []
-        for item, frames in zip(batch.items, batch.lengths.tolist(), strict=True):
-            chance = chances_of(seed_of(self.seed, "augment", epoch, item.id))
-            changes.append(draw(frames, bands, self.augment, chance, item.fits))
-        return augment(batch.features, batch.lengths, changes)
+        seeds = [seed_of(self.seed, "augment", epoch, item.id) for item in batch.items]
+        fits = [item.fits for item in batch.items]
+        changes = draw(batch.lengths, batch.features.shape[2], self.augment, seeds, fits)
+        return augment(batch.features, batch.lengths, changes), changes.frames
 
 
 class _Told(NamedTuple):
