@@ -69,7 +69,12 @@ class Live:
             apart.pin = batch.pinned if self.device.type == "cuda" else None
             self.reader.speech.keep([utterance.audio_filepath for utterance in plan.speech], self.reader_count)
             self.lent = apart.lend(self.reader.recordings), apart.lend(self.reader.speech)
+        self._pool = ThreadPoolExecutor(1)  # draws each epoch's scenes while the one before is trained on
+        self._restart()
+
+    def _restart(self) -> None:
         self._next, self._epochs = 0, self._draw()
+        self._drawn = self._pool.submit(next, self._epochs)
 
     def scenes(self, epoch: int) -> list[Scene]:
         """The scenes of an epoch, the same whenever it is asked for; their ids are the same in each epoch.
@@ -80,9 +85,10 @@ class Live:
             SpeechbenchError: No noise for an utterance's split or a condition.
         """
         if epoch < self._next:
-            self._next, self._epochs = 0, self._draw()
+            self._restart()
         while True:
-            scenes = next(self._epochs)
+            scenes = self._drawn.result()
+            self._drawn = self._pool.submit(next, self._epochs)
             self._next += 1
             if self._next > epoch:
                 return scenes

@@ -5,9 +5,9 @@ Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--network '10M confo
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
 are rendered meanwhile; speech and noise are made here (`live.py`), and an epoch has each recording several times. A step's
 arithmetic is taken as 6 x parameters x frames that the encoder works on: two operations per weight and frame forward, four
-backward. The busy share is the time of all kernels, as torch's profiler tells it, over the time by the clock. The first
-batches, in which torch compiles and recordings are decoded for the first time, are not counted. On the CPU, which only shows
-that the script works, a small network is taken, and neither share is told.
+backward. The busy share is the time in which at least one kernel runs, as torch's profiler tells it, over the time by the
+clock; copies are no kernels. The first batches, in which torch compiles and recordings are decoded for the first time, are not
+counted. On the CPU, which only shows that the script works, a small network is taken, and neither share is told.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from live import make
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from pipelines.ahead import ahead
@@ -57,7 +60,7 @@ SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 @dataclass(frozen=True)
 class Measured:
     seconds: float  # by the clock
-    busy: float | None  # s, of all kernels; None on the CPU
+    busy: float | None  # s, in which kernels run; None on the CPU
     audio: float  # s
     steps: int  # of the encoder, padding left out
 
@@ -73,8 +76,17 @@ def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measu
         frames, steps = train(stepper, source, 1, batches)
         wait(gpu)
         seconds = time.perf_counter() - start
-    busy = sum(event.self_device_time_total for event in watch.key_averages()) / 1e6 if gpu else None
-    return Measured(seconds, busy, frames * FRAME_SHIFT, steps)
+    return Measured(seconds, covered(watch.events()) if gpu else None, frames * FRAME_SHIFT, steps)
+
+
+def covered(events: Iterable[Any]) -> float:
+    """The time (s) in which at least one kernel runs; kernels of several streams may overlap."""
+    kernels = (event.time_range for event in events if event.device_type == DeviceType.CUDA and event.name[:3] != "Mem")
+    end = total = 0.0
+    for start, stop in sorted((kernel.start, kernel.end) for kernel in kernels):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total / 1e6
 
 
 def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]) -> tuple[int, int]:
