@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -72,7 +73,7 @@ def processes(count: int, *modules: str) -> Iterator[Run]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules)
     with _watched(pool), pool:
-        with _one_thread_each():
+        with _of_workers():
             for _ in range(count):  # each call that finds no idle process starts one
                 pool.submit(int)
         yield partial(_run_in, pool)
@@ -149,14 +150,19 @@ def _end_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-class _one_thread_each:
-    """While open, new processes are told to use one thread; numerical libraries read this when they start."""
+class _of_workers:
+    """While open, new processes are told to use one thread, and that Ctrl-C is for this one, which ends them.
+
+    Numerical libraries read how many threads to use when they start; what signals are held back is inherited.
+    """
 
     def __enter__(self) -> None:
         self.before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+        self.held_back = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.held_back)
         for name, value in self.before.items():
             if value is None:
                 os.environ.pop(name, None)

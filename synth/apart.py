@@ -11,7 +11,6 @@ POSIX shared memory, by which torch's data loader hands over its batches, is 64 
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -96,7 +95,6 @@ class _Memory:
 @cache
 def _reader() -> Reader:
     """The process's own, which lasts as long as it does; it keeps nothing but what it borrows."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
     return Reader(0, 0)
 
 
@@ -172,10 +170,16 @@ class Apart:
     stack: ExitStack  # left with the processes
     pin: Pin | None = None  # for a GPU
     free: list[_Memory] = field(default_factory=list)  # that no group is in
+    responses: dict[Room | None, Response | AudioError | None] = field(default_factory=lambda: {None: None})
 
     def lend(self, recordings: Recordings) -> Lent | None:
         """Let the processes hear what is kept decoded."""
         return self.stack.enter_context(recordings.lent())
+
+    def enter(self, rooms: Iterable[Room | None]) -> None:
+        """Have the impulse responses of cabins computed before scenes are in them."""
+        new = [room for room in dict.fromkeys(rooms) if room and room not in self.responses]
+        self.responses.update(zip(new, self.run(_response, new, self.size), strict=True))
 
     def read(
         self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None
@@ -200,14 +204,12 @@ class Apart:
     def _parts(
         self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None, under_way: deque[_Group]
     ) -> Iterator[_Part]:
-        responses: dict[Room | None, Response | AudioError | None] = {None: None}
         for group in groups:
-            new = [room for room in dict.fromkeys(one.cabin for one in group) if room and room not in responses]
-            responses |= zip(new, self.run(_response, new, self.size), strict=True)
+            self.enter(one.cabin for one in group)
             longest = max(round(one.clean_duration * SAMPLING_RATE) for one in group)
             memory, shape = self.free.pop() if self.free else self._memory(), (2, len(group), longest + SLACK)
             starts = np.linspace(0, len(group), min(self.size, len(group)) + 1).round().astype(int).tolist()
-            under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1, responses))
+            under_way.append(_Group(tuple(group), memory, shape, len(starts) - 1, self.responses))
             for start, end in pairwise(starts):
                 yield _Part(tuple(group[start:end]), start, shape, memory.place, noise, speech)
 

@@ -98,7 +98,10 @@ class Live:
         allotment = scene.allot(self.bank, plan.recipe, plan.seed)
         for epoch in count():
             seed = seed_of(plan.seed, "epoch", epoch) if epoch else plan.seed
-            yield list(scene.draw(plan.speech, self.bank, plan.recipe, seed, allotment))
+            scenes = list(scene.draw(plan.speech, self.bank, plan.recipe, seed, allotment))
+            if self.apart is not None:
+                self.apart.enter(one.cabin for one in scenes)
+            yield scenes
 
     def batches(self, epoch: int, group: Callable[[Sequence[int]], Iterable[Sequence[int]]]) -> Iterator[Batch]:
         """The rendered batches of an epoch.

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -96,7 +97,8 @@ def test_a_worker_that_is_killed_while_it_tells_a_result_is_the_same_error(worke
 def test_workers_whose_results_nobody_takes_may_be_killed_while_they_tell_them():
     with jobs.processes(2) as run:
         results = run(tell_half, count(), 2)
-        next(results)
+        with suppress(SpeechbenchError):  # the first may be told too late
+            next(results)
         results.close()
 
 

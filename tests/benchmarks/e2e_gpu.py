@@ -5,30 +5,29 @@ Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--network '10M confo
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
 are rendered meanwhile; speech and noise are made here (`live.py`), and an epoch has each recording several times. A step's
 arithmetic is taken as 6 x parameters x frames that the encoder works on: two operations per weight and frame forward, four
-backward. The busy share is the time in which at least one kernel runs, as torch's profiler tells it, over the time by the
-clock; copies are no kernels. The first batches, in which torch compiles and recordings are decoded for the first time, are not
-counted. On the CPU, which only shows that the script works, a small network is taken, and neither share is told.
+backward. The busy share is the time in which at least one kernel runs, as nvidia-smi tells it several times a second; torch's
+profiler would keep the processor busy itself (89 ms a step instead of 55). The first batches, in which torch compiles and
+recordings are decoded for the first time, are not counted. On the CPU, which only shows that the script works, a small network
+is taken, and neither share is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from live import make
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
@@ -54,13 +53,14 @@ KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
 WARM_UP = 4  # batches that are not counted
+EVERY = 200  # ms between two looks at the GPU
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
 
 @dataclass(frozen=True)
 class Measured:
     seconds: float  # by the clock
-    busy: float | None  # s, in which kernels run; None on the CPU
+    busy: float | None  # share of the time in which kernels run; None on the CPU
     audio: float  # s
     steps: int  # of the encoder, padding left out
 
@@ -68,25 +68,28 @@ class Measured:
 def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measured:
     """Train for some batches that are not counted, then for an epoch."""
     gpu = stepper.device.type == "cuda"
-    watch = profile(activities=[ProfilerActivity.CUDA]) if gpu else nullcontext()
     train(stepper, source, 0, batches[:WARM_UP])
     wait(gpu)
-    with watch:
+    with watched() if gpu else nullcontext([]) as shares:
         start = time.perf_counter()
         frames, steps = train(stepper, source, 1, batches)
         wait(gpu)
         seconds = time.perf_counter() - start
-    return Measured(seconds, covered(watch.events()) if gpu else None, frames * FRAME_SHIFT, steps)
+    return Measured(seconds, sum(shares) / len(shares) if shares else None, frames * FRAME_SHIFT, steps)
 
 
-def covered(events: Iterable[Any]) -> float:
-    """The time (s) in which at least one kernel runs; kernels of several streams may overlap."""
-    kernels = (event.time_range for event in events if event.device_type == DeviceType.CUDA and event.name[:3] != "Mem")
-    end = total = 0.0
-    for start, stop in sorted((kernel.start, kernel.end) for kernel in kernels):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total / 1e6
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """What nvidia-smi says of how busy the GPU was, filled when this is left."""
+    which = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+    asked = ["nvidia-smi", "-i", which, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", str(EVERY)]
+    shares: list[float] = []
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before the training
+        yield shares
+        process.terminate()
+        shares += [float(line) / 100 for line in process.stdout if line.strip()]
 
 
 def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]) -> tuple[int, int]:
@@ -182,7 +185,7 @@ def tell(name: str, network: Network, source: Source, config: TrainingConfig, pe
     done = 6.0 * network.parameter_count * found.steps / found.seconds / 1e12
     share = f" ({100 * done / peak:.1f} % of the peak)" if peak else ""
     if found.busy is not None:
-        share += f", GPU busy {100 * found.busy / found.seconds:.0f} %, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        share += f", GPU busy {100 * found.busy:.0f} %, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
         torch.cuda.reset_peak_memory_stats()
     print(
         f"{name}, {network.parameter_count / 1e6:.1f} M weights: {found.audio / found.seconds:,.0f} audio s/s, "
