@@ -5,29 +5,32 @@ Run: make bench-gpu, or python tests/benchmarks/e2e_gpu.py [--network '10M confo
 Networks of 10 M and 30 M parameters train as `speechbench train` does, once on features from a file and once on scenes that
 are rendered meanwhile; speech and noise are made here (`live.py`), and an epoch has each recording several times. A step's
 arithmetic is taken as 6 x parameters x frames that the encoder works on: two operations per weight and frame forward, four
-backward. The busy share is the time in which at least one kernel runs, as nvidia-smi tells it several times a second; torch's
-profiler would keep the processor busy itself (89 ms a step instead of 55). The first batches, in which torch compiles and
-recordings are decoded for the first time, are not counted. On the CPU, which only shows that the script works, a small network
-is taken, and neither share is told.
+backward. The busy share is the time in which at least one kernel runs, of some batches for which torch's profiler watches, over
+the time that as much audio takes in the epoch before it, for which it does not: it takes the processor half as long again to
+launch what is watched. Copies are no kernels. The first batches, in which torch compiles and recordings are decoded for the
+first time, are not counted. On the CPU, which only shows that the script works, a small network is taken, and neither share is
+told.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from live import make
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
@@ -53,7 +56,7 @@ KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
 WARM_UP = 4  # batches that are not counted
-EVERY = 200  # ms between two looks at the GPU
+WATCHED = 12  # batches for which the profiler watches
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
 
@@ -66,30 +69,30 @@ class Measured:
 
 
 def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measured:
-    """Train for some batches that are not counted, then for an epoch."""
-    gpu = stepper.device.type == "cuda"
+    """Train for some batches that are not counted, then for an epoch, then for some batches that are watched."""
     train(stepper, source, 0, batches[:WARM_UP])
-    wait(gpu)
-    with watched() if gpu else nullcontext([]) as shares:
-        start = time.perf_counter()
-        frames, steps = train(stepper, source, 1, batches)
-        wait(gpu)
-        seconds = time.perf_counter() - start
-    return Measured(seconds, sum(shares) / len(shares) if shares else None, frames * FRAME_SHIFT, steps)
+    wait(stepper)
+    start = time.perf_counter()
+    frames, steps = train(stepper, source, 1, batches)
+    wait(stepper)
+    seconds = time.perf_counter() - start
+    busy = None
+    if stepper.device.type == "cuda":
+        with profile(activities=[ProfilerActivity.CUDA]) as watch:
+            watched, _ = train(stepper, source, 2, batches[:WATCHED])
+            wait(stepper)
+        busy = covered(watch.events()) / watched * frames / seconds
+    return Measured(seconds, busy, frames * FRAME_SHIFT, steps)
 
 
-@contextmanager
-def watched() -> Iterator[list[float]]:
-    """What nvidia-smi says of how busy the GPU was, filled when this is left."""
-    which = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
-    asked = ["nvidia-smi", "-i", which, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", str(EVERY)]
-    shares: list[float] = []
-    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # before the training
-        yield shares
-        process.terminate()
-        shares += [float(line) / 100 for line in process.stdout if line.strip()]
+def covered(events: Iterable[Any]) -> float:
+    """The time (s) in which at least one kernel runs; kernels of several streams may overlap."""
+    kernels = (event.time_range for event in events if event.device_type == DeviceType.CUDA and event.name[:3] != "Mem")
+    end = total = 0.0
+    for start, stop in sorted((kernel.start, kernel.end) for kernel in kernels):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total / 1e6
 
 
 def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]) -> tuple[int, int]:
@@ -106,8 +109,8 @@ def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]
     return frames, steps
 
 
-def wait(gpu: bool) -> None:
-    if gpu:
+def wait(stepper: Stepper) -> None:
+    if stepper.device.type == "cuda":
         torch.cuda.synchronize()
 
 
@@ -178,7 +181,7 @@ def tell(name: str, network: Network, source: Source, config: TrainingConfig, pe
     lengths = [item.frames for item in source.items]
     frames = round(config.batch_of(FRAME_SHIFT * sum(lengths), len(lengths)) / FRAME_SHIFT)
     batches = length_batches(lengths, frames, np.random.default_rng(0))
-    stepper = Stepper(network, config, AugmentConfig(), 0, 2 * len(batches))
+    stepper = Stepper(network, config, AugmentConfig(), 0, 3 * len(batches))
     began = time.perf_counter()
     found = measure(stepper, source, batches)
     first = time.perf_counter() - began - found.seconds
