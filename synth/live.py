@@ -73,8 +73,9 @@ class Live:
         self._restart()
 
     def _restart(self) -> None:
-        self._next, self._epochs = 0, self._draw()
-        self._drawn = self._pool.submit(next, self._epochs)
+        self._epochs = self._draw()
+        self._scenes, self._drawn = list[Scene](), -1  # of the epoch that was asked for last
+        self._following = self._pool.submit(next, self._epochs)
 
     def scenes(self, epoch: int) -> list[Scene]:
         """The scenes of an epoch, the same whenever it is asked for; their ids are the same in each epoch.
@@ -84,14 +85,13 @@ class Live:
         Raises:
             SpeechbenchError: No noise for an utterance's split or a condition.
         """
-        if epoch < self._next:
+        if epoch < self._drawn:
             self._restart()
-        while True:
-            scenes = self._drawn.result()
-            self._drawn = self._pool.submit(next, self._epochs)
-            self._next += 1
-            if self._next > epoch:
-                return scenes
+        while self._drawn < epoch:
+            self._scenes = self._following.result()
+            self._drawn += 1
+            self._following = self._pool.submit(next, self._epochs)
+        return self._scenes
 
     def _draw(self) -> Iterator[list[Scene]]:
         plan = self.plan

@@ -248,6 +248,7 @@ def test_a_recipe_that_asks_for_what_the_noise_has_not_is_refused(plan, tmp_path
     assert {piece["condition"] for one in made for piece in one.extra["noise"]} == {"city"}
 
 
+@pytest.mark.slow
 def test_scenes_take_no_memory_however_many_they_are(plan, tmp_path, monkeypatch):
     """What a build holds beyond the manifest that it is given: under 400 bytes for each utterance more."""
     facts = {"samples": 8, "noise_gain_db": 0.0, "output_gain_db": 0.0, "snr_db": 3.0, "snr_db_rms": 3.0, "sha256": "0" * 64}

@@ -42,6 +42,7 @@ def test_attention_is_torchs_where_nothing_tells_places(monkeypatch):
     torch.testing.assert_close(told[mask], expected[mask], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, while it compiles
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_compiled_block_computes_what_it_computes_uncompiled(norm):

@@ -150,6 +150,7 @@ def test_a_training_manifest_that_has_changed_since_is_not_described(make_run, t
     assert rows["train utterances in noise"]["newer"] is None
 
 
+@pytest.mark.slow
 def test_ten_thousand_utterances_are_diagnosed():
     sets = [plant("dev", rate, utterances=10_000, speakers=100, noise=True) for rate in (0.15, 0.2)]
     report = diagnose({"dev": sets[0]}, Human.parse("0.01"), versus={"dev": sets[1]})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, Precision, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 from speechbench.lexicon import Stress
@@ -56,6 +56,7 @@ class NetworkConfig:
     batch_seconds: float = 24.0  # of audio in a batch
     learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
+    precision: Precision = "auto"  # bfloat16 where the processor multiplies matrices of it (AMX); weights stay in float32
     speeds: tuple[float, ...] = (0.9, 1.1)  # of further copies of the training speech
     realign: int = 0  # times that the network aligns the data itself and is trained again
 
