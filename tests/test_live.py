@@ -52,6 +52,12 @@ def test_each_epoch_is_fresh_and_the_same_whenever_it_is_asked_for(plan):
     assert Live(plan, Skipped()).scenes(2) == epochs[2]
 
 
+def test_an_epoch_that_is_asked_for_again_is_not_drawn_again(plan):
+    live = Live(plan, Skipped())
+    assert live.scenes(1) is live.scenes(1)
+    assert live.scenes(2) == Live(plan, Skipped()).scenes(2)
+
+
 def test_no_noise_is_heard_twice_before_all_was_heard_once_over_all_epochs(tmp_path):
     # 60 s of noise, 10 s of speech: each epoch alone could draw the same sixth of it.
     speech = manifest.read(make_speech(tmp_path, [2.0] * 5))
