@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from speechbench.errors import SpeechbenchError
@@ -103,17 +104,22 @@ def _run_in(
 def _watched(pool: ProcessPoolExecutor) -> Iterator[None]:
     """See to it that a killed worker breaks the pool, even one that had told half of a result.
 
-    The pool would wait for the other half for ever, since it holds an end of the pipe itself, into which it never writes.
+    The pool would wait for the other half for ever, since it holds an end of the pipe itself, into which it never writes. That
+    end is led elsewhere and not closed, for the pool closes it in the end.
     """
     left = threading.Event()
 
     def watch() -> None:
-        while not left.wait(LOOK):
+        was_killed = False
+        while not left.wait(LOOK) and not pool._broken:
             workers = list((pool._processes or {}).values())
-            if any((worker.exitcode or 0) < 0 for worker in workers):
+            if was_killed:  # at the look before; the pool notices at once, if it can
                 for worker in workers:
                     worker.kill()
-                pool._result_queue._writer.close()  # type: ignore[attr-defined]  # there is no public way
+                with Path(os.devnull).open("wb") as nowhere:
+                    os.dup2(nowhere.fileno(), pool._result_queue._writer.fileno())  # type: ignore[attr-defined]
+                return
+            was_killed = any((worker.exitcode or 0) < 0 for worker in workers)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

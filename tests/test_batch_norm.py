@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.ctc.augment import Change
-from pipelines.ctc.augment import draw as draw_change
+from pipelines.ctc.augment import augment
+from pipelines.ctc.augment import draw as draw_changes
 from pipelines.ctc.network import Network, score_all
 from pipelines.e2e.config import E2eConfig
 from speechbench.config import load
@@ -42,7 +42,8 @@ def test_nothing_but_the_norm_regularises():
     config = load(E2eConfig, None, given)
     assert (config.encoder.dropout, config.encoder.norm, config.seed) == (0, "layer", 1)
     assert (config.training.learning_rate, config.training.batch_of(1e6, 1)) == (5e-3, 64)
-    assert draw_change(500, 80, config.augment, iter([0.9] * 100)) == Change(500)  # unchanged
+    given, lengths = torch.randn(3, 500, 80), torch.tensor([500, 500, 500])
+    assert torch.equal(augment(given, lengths, draw_changes(lengths, 80, config.augment, range(3))), given)
 
 
 def test_reestimated_statistics_are_those_of_the_frames_that_are_no_padding():
