@@ -171,7 +171,8 @@ def has_ended(pid, seconds=20.0):
     return True
 
 
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2])
 def test_a_process_that_is_killed_is_an_error_in_one_line(plan, size):
     with apart(size) as reader:
         killed = min(processes_of(reader))
@@ -185,6 +186,7 @@ def test_a_process_that_is_killed_is_an_error_in_one_line(plan, size):
             list(live.render(in_pairs(live, 1)))
 
 
+@pytest.mark.slow
 def test_no_process_is_left_behind_an_exception(plan):
     pids = []
 

@@ -152,6 +152,7 @@ def test_planted_rates_are_found_back():
         assert report.errors[name]["low"] < rate < report.errors[name]["high"]
 
 
+@pytest.mark.slow
 def test_equal_rates_give_no_verdict():
     human = Human.parse("0.10")
     names = ("train", "train_dev", "dev", "test")

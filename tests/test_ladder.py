@@ -196,6 +196,7 @@ def command(built, dev, tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_from_the_command_line(built, command, tmp_path):
     document = command(built / "car" / "own" / "manifest.jsonl", "--ladder", "--most", "20", "--snr-sweep", "40,0")["ladder"]
     assert (document["utterances"], document["of"]) == (20, UTTERANCES)
