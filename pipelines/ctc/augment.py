@@ -26,7 +26,7 @@ Fits = Sequence[Callable[[int], bool]]
 
 
 class Changes(NamedTuple):
-    """What is changed in each utterance of a batch."""
+    """What is changed in each utterance of a batch, on the CPU."""
 
     frames: Tensor  # (B,), after the stretch
     warp: Tensor  # (B,), what frequencies are multiplied by

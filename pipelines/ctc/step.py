@@ -91,7 +91,7 @@ class Stepper:
         if self.device.type == "cpu":
             yield from batches
             return
-        stream = torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # a step is longer than it takes
+        stream = torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # before the steps, which take longer
         while True:
             with torch.cuda.stream(stream):  # only while this runs, for it is the thread's
                 if (following := next(batches, None)) is None:
