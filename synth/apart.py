@@ -37,6 +37,7 @@ POSSIBLE = hasattr(os, "memfd_create")  # on Linux
 MOST = 8  # processes; as many fill a large GPU's time
 SLACK = 32  # samples by which a recording may be longer than its manifest says
 SAMPLE_BYTES = 4
+ROOM = 8  # memory that must grow takes an eighth more than it needs: batches are of nearly one size
 
 Pin = Callable[[Samples], AbstractContextManager[None]]  # has a GPU copy straight from memory, until it is left
 
@@ -78,10 +79,11 @@ class _Memory:
         """An array in it, with any numbers in it."""
         size = int(np.prod(shape))
         if size > self.values.size:
-            if os.fstat(self.file.fileno()).st_size < size * SAMPLE_BYTES:
-                os.ftruncate(self.file.fileno(), size * SAMPLE_BYTES)
+            whole = size + size // ROOM
+            if os.fstat(self.file.fileno()).st_size < whole * SAMPLE_BYTES:
+                os.ftruncate(self.file.fileno(), whole * SAMPLE_BYTES)
             self._pinned.close()
-            self.values = np.memmap(self.file, np.float32, "r+", shape=(size,)).view(np.ndarray)
+            self.values = np.memmap(self.file, np.float32, "r+", shape=(whole,)).view(np.ndarray)
             if self.pin is not None:
                 self._pinned.enter_context(self.pin(self.values))
         return self.values[:size].reshape(shape)

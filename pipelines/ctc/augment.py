@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.ctc.config import AugmentConfig
+from pipelines.ctc.device import moved
 from speechbench.features import band_frequencies, band_places
 from speechbench.seeds import chances_of
 
@@ -107,7 +108,7 @@ def warped(features: Tensor, factors: Tensor) -> Tensor:
         (B, T, F), (B,) -> (B, T, F)
     """
     bands = features.shape[2]
-    places = band_places(band_frequencies(bands) / factors.unsqueeze(1), bands).clamp(0, bands - 1).to(features.device)
+    places = moved(band_places(band_frequencies(bands) / factors.unsqueeze(1), bands).clamp(0, bands - 1), features.device)
     below = places.long().clamp_max(max(0, bands - 2))
     share = (places - below).unsqueeze(1)
     first, second = (at.unsqueeze(1).expand(features.shape) for at in (below, (below + 1).clamp_max(bands - 1)))

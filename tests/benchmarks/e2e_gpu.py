@@ -55,7 +55,7 @@ TOKENS, BANDS = 30, EncoderConfig().bands
 KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
-WARM_UP = 4  # batches that are not counted
+WARM_UP = 8  # batches that are not counted
 WATCHED = 12  # batches for which the profiler watches
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
@@ -149,9 +149,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
     parser.add_argument("--peak", type=float, help="TFLOP/s in bf16 of the GPU; known for " + ", ".join(PEAKS))
     parser.add_argument("--utterances", type=int, default=1500)
-    parser.add_argument("--copies", type=int, default=8, help="how often each of them comes in an epoch")
+    parser.add_argument("--copies", type=int, default=24, help="how often each of them comes in an epoch")
     parser.add_argument("--batch-seconds", type=float, action="append", help="may be repeated; 1920 and 7680, if not given")
-    parser.add_argument("--compile", action="append", choices=("on", "off"), help="may be repeated; both, if not given")
+    parser.add_argument("--compile", action="append", choices=("on", "off"), help="may be repeated; on, if not given")
     parser.add_argument("--network", action="append", choices=ENCODERS, help="only this one; may be repeated")
     parser.add_argument("--readers", default="process", choices=("process", "threads"), help="of scenes, beside a GPU")
     options = parser.parse_args()
@@ -168,7 +168,7 @@ def main() -> None:
         speech = manifest.read(make(folder, "speech", rng.uniform(2, 15, options.utterances)))
         noise = make(folder, "noise", rng.uniform(30, 300, 12))
         kinds = sources(folder, speech, noise, options.device, reader, options.copies)
-        for switch in options.compile or ("off", "on"):
+        for switch in options.compile or ("on",):
             for size in options.network or (ENCODERS if gpu else SMALL):
                 for seconds, (kind, source) in product(options.batch_seconds or (1920.0, 7680.0), kinds.items()):
                     chosen = replace(config, compile=switch, batch_seconds=seconds)
