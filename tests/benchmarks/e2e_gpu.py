@@ -78,7 +78,7 @@ def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measu
     seconds = time.perf_counter() - start
     busy = None
     if stepper.device.type == "cuda":
-        with profile(activities=[ProfilerActivity.CUDA]) as watch:
+        with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as watch:
             watched, _ = train(stepper, source, 2, batches[:WATCHED])
             wait(stepper)
         busy = covered(watch.events()) / watched * frames / seconds
@@ -188,8 +188,12 @@ def tell(name: str, network: Network, source: Source, config: TrainingConfig, pe
     done = 6.0 * network.parameter_count * found.steps / found.seconds / 1e12
     share = f" ({100 * done / peak:.1f} % of the peak)" if peak else ""
     if found.busy is not None:
-        share += f", GPU busy {100 * found.busy:.0f} %, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        used, held = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.max_memory_reserved() / 2**30
+        given_back = torch.cuda.memory_stats()["num_alloc_retries"]  # all that was free, for there was no piece large enough
+        share += f", GPU busy {100 * found.busy:.0f} %, {used:.1f} of {held:.1f} GiB, given back {given_back} times"
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_accumulated_memory_stats()
     print(
         f"{name}, {network.parameter_count / 1e6:.1f} M weights: {found.audio / found.seconds:,.0f} audio s/s, "
         f"{found.seconds / len(batches) * 1e3:.0f} ms a step, {done:.2f} TFLOP/s{share}; before it {first:.1f} s",
