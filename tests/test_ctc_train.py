@@ -10,7 +10,8 @@ import torch
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.ctc.items import Item, Stored, fitting
 from pipelines.ctc.network import Network, greedy_tokens, steps_of
-from pipelines.ctc.train import Training, log_priors
+from pipelines.ctc.step import Stepper
+from pipelines.ctc.train import Training, _Epochs, log_priors
 from speechbench.errors import SpeechbenchError
 from speechbench.manifest import Skipped
 from speechbench.score import Counts
@@ -217,6 +218,23 @@ def test_ten_minutes_and_a_tenth_of_a_second_and_nothing_said(tmp_path):
     items = [make_item("long", 60_000, [1, 2, 3]), make_item("short", 11, [1]), make_item("silent", 11, [])]
     _, rows = trained(tmp_path, "a", stored(*items), replace(CONFIG, epochs=1, batch_seconds=0.1))
     assert 0 < rows[0]["loss"] < 1e5
+
+
+def test_a_gpu_whose_memory_does_not_hold_a_batch_says_what_to_do(tmp_path, monkeypatch):
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Stepper, "step", step)
+    with pytest.raises(SpeechbenchError, match=r"does not hold .* 7 s of audio; lower training.batch_seconds"):
+        trained(tmp_path, "a", stored(*make_items(4)), replace(CONFIG, batch_seconds=7.0))
+
+
+@pytest.mark.parametrize(("device", "frames", "said"), [("cuda", 100_000, "=100 "), ("cuda", 10_000, ""), ("cpu", 100_000, "")])
+def test_a_gpu_is_offered_larger_batches_where_they_leave_enough_steps(device, frames, said, capsys):
+    source = stored(*(make_item(f"item-{n}", frames, [1]) for n in range(20)))
+    _Epochs(Training(TrainingConfig(epochs=1), OFF, 0, "e2e", count=None), source).advise(torch.device(device))
+    err = capsys.readouterr().err
+    assert said in err and bool(said) == bool(err)
 
 
 def test_greedy_joins_repeats_unless_a_blank_stands_between():

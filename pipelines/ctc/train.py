@@ -20,7 +20,7 @@ from pipelines.batches import length_batches
 from pipelines.ctc import checkpoint
 from pipelines.ctc.board import FOLDER, board
 from pipelines.ctc.checkpoint import Look, Progress, Row, average
-from pipelines.ctc.config import AugmentConfig, TrainingConfig
+from pipelines.ctc.config import STEPS, AugmentConfig, TrainingConfig
 from pipelines.ctc.items import Batch, Source
 from pipelines.ctc.network import AT_ONCE, Network, score_batch
 from pipelines.ctc.step import Stepper
@@ -30,6 +30,7 @@ from speechbench.progress import say, time_left, track_audio
 from speechbench.seeds import generator_of
 
 RATES = {"e2e": "wer", "pipeline": "per"}  # of the errors that are counted
+BUSY_SECONDS = 960.0  # of audio in a batch; with less a large GPU waits for the processor most of the time
 PRIOR_UTTERANCES = 200  # of train, over which the tokens' priors are averaged
 
 
@@ -68,10 +69,12 @@ class Training:
             kept: The checkpoint's file: read if it is there, left for the caller to remove; figures for TensorBoard lie beside.
 
         Raises:
-            SpeechbenchError: A loss that is not finite; a checkpoint that is of another training or not whole.
+            SpeechbenchError: A loss that is not finite; a checkpoint that is of another training or not whole; a GPU with too
+                little memory.
         """
         epochs = _Epochs(self, source)
         stepper = Stepper(network, self.config, self.augment, self.seed, sum(epochs.counts))
+        epochs.advise(stepper.device)
         progress = Progress()
         if kept.is_file():
             progress, state = checkpoint.load(kept, self.mode)
@@ -85,7 +88,13 @@ class Training:
 
             for row in progress.rows:
                 tell(row)
-            _Fit(self, epochs, stepper, progress, tell, kept).run()
+            try:
+                _Fit(self, epochs, stepper, progress, tell, kept).run()
+            except torch.OutOfMemoryError as error:
+                raise SpeechbenchError(
+                    f"the GPU's memory does not hold the network with batches of {epochs.seconds:g} s of audio; "
+                    "lower training.batch_seconds, take a smaller encoder, or leave out longer utterances"
+                ) from error
         network.cpu()
         self._choose(network, progress, log)
 
@@ -120,11 +129,23 @@ class _Epochs:
     def __init__(self, training: Training, source: Source) -> None:
         self.training, self.source = training, source
         self.lengths = [item.frames for item in source.items]
+        self.seconds = training.config.batch_of(FRAME_SHIFT * sum(self.lengths), len(self.lengths))  # in a batch
         self.counts = [len(self.batches(epoch)) for epoch in range(1, training.config.epochs + 1)]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        size = round(self.training.config.batch_of(FRAME_SHIFT * sum(self.lengths), len(self.lengths)) / FRAME_SHIFT)
+        size = round(self.seconds / FRAME_SHIFT)
         return length_batches(self.lengths, size, generator_of(self.training.seed, "batches", epoch))
+
+    def advise(self, device: torch.device) -> None:
+        """Say so where larger batches would use a GPU better and leave enough steps."""
+        wanted = min(BUSY_SECONDS, FRAME_SHIFT * sum(self.lengths) / STEPS)
+        if (
+            device.type == "cuda"
+            and self.training.config.batch_seconds is None
+            and wanted > self.seconds
+            and parallel.is_first()
+        ):
+            say(f"batches of {self.seconds:.0f} s of audio keep a GPU waiting; training.batch_seconds={wanted:.0f} is faster")
 
 
 @dataclass
