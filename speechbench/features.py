@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -139,14 +140,33 @@ def with_deltas(features: Tensor) -> Tensor:
     return torch.cat([features.T, first, second]).T.contiguous()
 
 
-def cmvn(features: Tensor) -> Tensor:
+class Moments(NamedTuple):
+    """Mean and variance of features over many frames, each (F,)."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def cmvn(features: Tensor, voice: Moments | None = None, weight: float = 0.0) -> Tensor:
     """Cepstral (or mel) mean and variance normalisation over the utterance.
+
+    Args:
+        features: Of the utterance.
+        voice: Of all that its speaker says: an utterance of a word or two says more of the word than of the speaker.
+        weight: How many frames these count for beside the utterance's own.
 
     Shape:
         (T, F) -> (T, F)
+
+    Source: means drawn towards what is known before, as in Gauvain and Lee 1994.
     """
-    deviation = features.std(dim=0, correction=0).clamp_min(1e-3)
-    return (features - features.mean(dim=0)) / deviation
+    mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
+    if voice is not None:
+        share = weight / (weight + len(features))
+        apart = voice.mean - mean
+        variance = torch.lerp(deviation.square(), voice.variance, share) + share * (1.0 - share) * apart.square()
+        mean, deviation = mean + share * apart, variance.sqrt()
+    return (features - mean) / deviation.clamp_min(1e-3)
 
 
 def cmvns(features: Tensor, lengths: Tensor) -> Tensor:

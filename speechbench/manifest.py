@@ -136,12 +136,12 @@ class Manifest:
         return replace(self, utterances=tuple(u for number, u in enumerate(self) if number in drawn))
 
     def digest(self) -> str:
-        """SHA-256 of what the utterances are (ids, audio, texts), wherever the manifest lies and however it was selected.
+        """SHA-256 of what the utterances are (ids, audio, texts, speakers), wherever they lie and however they were selected.
 
         The audio is read: other mixes of the same speech have the same ids, texts, durations and names of files.
         """
         contents = {path: _content(path) for path in {u.audio_filepath for u in self}}
-        rows = [[u.id, contents[u.audio_filepath], u.offset, u.duration, u.text] for u in self]
+        rows = [[u.id, contents[u.audio_filepath], u.offset, u.duration, u.text, u.speaker] for u in self]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def with_text(self) -> Manifest:

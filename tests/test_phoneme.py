@@ -14,7 +14,8 @@ from toy_language import WORDS, make_corpus, run, speak, train
 from pipelines.modes import open_recognizer
 from pipelines.phoneme.config import GmmConfig, PipelineConfig
 from pipelines.phoneme.corpus import clean_twin
-from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES, energies
+from pipelines.phoneme.heard import Heard, energies
+from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES
 from pipelines.phoneme.stages import features_of
 from speechbench import audio, manifest, voices
 from speechbench.errors import SpeechbenchError
@@ -49,10 +50,10 @@ def texts_of(path):
 def test_features_do_not_depend_on_the_level():
     samples = speak(["cat", "zebra"], "phonemes", np.random.default_rng(0))
     make = features_of(GmmConfig(), None)
-    features = make(energies(samples))
+    features = make(Heard(energies(samples)))
     assert features.shape == (len(samples) // 160 + 1, 39)
     torch.testing.assert_close(features.mean(0), torch.zeros(39), atol=1e-3, rtol=0)
-    assert (features - make(energies(0.5 * samples))).abs().mean() < 0.05  # the floor alone remains
+    assert (features - make(Heard(energies(0.5 * samples)))).abs().mean() < 0.05  # the floor alone remains
 
 
 def test_it_learns_the_language(heard, sets):
@@ -213,6 +214,18 @@ def test_order_and_company_change_nothing(trained, heard, sets):
     reordered = Manifest(tuple(reversed(manifest.read(sets[1]).utterances))[:4])
     for hypothesis in open_recognizer(Run.open(trained)).transcribe(reordered, Skipped()):
         assert hypothesis == heard[hypothesis.id]
+
+
+def test_what_a_speaker_says_besides_tells_how_the_speaker_sounds(trained, heard, sets):
+    recognizer, (first, *rest) = open_recognizer(Run.open(trained)), manifest.read(sets[1]).utterances
+
+    def scores(*utterances):
+        return next(recognizer.transcribe(Manifest(tuple(replace(u, speaker=name) for u, name in utterances)), Skipped())).score
+
+    beside = scores((first, "ann"), *((u, "ann") for u in rest))
+    assert beside != heard[first.id].score
+    assert beside == pytest.approx(scores((first, "ann"), *((u, "ann") for u in reversed(rest))), rel=1e-5)
+    assert scores((first, "ann"), *((u, "ben") for u in rest)) == heard[first.id].score  # others do not matter
 
 
 @pytest.mark.slow

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import soxr
+import torch
 from torch import Tensor
 
 from pipelines.batches import extract
 from pipelines.frames import Frames
+from pipelines.phoneme.heard import BANDS, Energies, Listener, energies
 from speechbench import audio, files
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
-from speechbench.features import log_mel
+from speechbench.features import Moments
 from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 
-BANDS = 40  # of the log-mel energies, from which all features are made
-INDEX, SKIPPED, HEARD, PLAIN = "utterances.json", "skipped.json", "heard.f32", "plain.f32"
+INDEX, SKIPPED, VOICES, HEARD, PLAIN = "utterances.json", "skipped.json", "voices.json", "heard.f32", "plain.f32"
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,16 @@ class Corpus:
 
     def __init__(self, folder: Path) -> None:
         self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
+        self._voices = files.read_json(folder / VOICES)  # of each file, by speaker
         self.heard = self._open(folder / HEARD, 0)
         self.plain = self._open(folder / PLAIN, 0) if (folder / PLAIN).exists() else self.heard
         speeds = len(self.spoken[0].frames)
         self.at_speeds = [self._open(folder / _at_speed(place), place) for place in range(1, speeds)]
 
-    def _open(self, path: Path, place: int) -> Frames:
-        return Frames(path, [one.frames[place] for one in self.spoken], BANDS)
+    def _open(self, path: Path, place: int) -> Energies:
+        voices = {speaker: Moments(*map(torch.tensor, moments)) for speaker, moments in self._voices[path.name].items()}
+        frames = Frames(path, [one.frames[place] for one in self.spoken], BANDS)
+        return Energies(frames, [voices.get(one.speaker or "") for one in self.spoken])
 
 
 def _at_speed(place: int) -> str:
@@ -80,11 +84,12 @@ def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds
 
 def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> None:
     def both(samples: Samples) -> tuple[Samples, Tensor]:
-        return samples, log_mel(samples, BANDS)
+        return samples, energies(samples)
 
     spoken: list[Spoken] = []
     names = [HEARD, PLAIN, *(_at_speed(place) for place in range(1, len(speeds) + 1))]
     streams = [(folder / name).open("wb") for name in names]
+    listeners = [Listener() for _ in names]
     twins = False
     try:
         for utterance, (samples, heard) in extract(manifest, both, skipped, "features of train"):
@@ -92,15 +97,16 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
             twin = clean_twin(utterance, manifest)
-            plain = heard if twin is None else log_mel(twin, BANDS)
+            plain = heard if twin is None else energies(twin)
             if len(plain) != len(heard):
                 raise SpeechbenchError(
                     f"{utterance.id}: {len(heard)} frames, but its clean twin has {len(plain)}; synthesise it again"
                 )
             twins = twins or twin is not None
-            copies = [log_mel(at_speed(samples, speed), BANDS) for speed in speeds]
-            for stream, values in zip(streams, [heard, plain, *copies], strict=True):
+            copies = [energies(at_speed(samples, speed)) for speed in speeds]
+            for stream, listener, values in zip(streams, listeners, [heard, plain, *copies], strict=True):
                 stream.write(values.numpy().tobytes())
+                listener.hear(utterance.speaker, values)
             spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, [len(heard), *map(len, copies)]))
     finally:
         for stream in streams:
@@ -109,6 +115,11 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
         raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
     if not twins:
         (folder / PLAIN).unlink()
+    voices = {
+        name: {speaker: [moment.tolist() for moment in moments] for speaker, moments in listener.voices().items()}
+        for name, listener in zip(names, listeners, strict=True)
+    }
+    files.write_json(folder / VOICES, voices)
     files.write_json(folder / INDEX, [asdict(one) for one in spoken])
 
 

@@ -17,14 +17,14 @@ from pipelines.ctc.edges import score_spoken
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig, GmmConfig, PipelineConfig
-from pipelines.phoneme.corpus import BANDS
+from pipelines.phoneme.heard import BANDS, Heard, energies, voices_of
 from pipelines.phoneme.network import Scorer, TimeDelayNetwork
 from pipelines.phoneme.stages import TREE, Stage, features_of
 from pipelines.tree import Tree
 from pipelines.tuning import Candidates
 from speechbench.audio import Samples
 from speechbench.config import build
-from speechbench.features import FRAME_SHIFT, cmvn, log_mel
+from speechbench.features import FRAME_SHIFT, cmvn
 from speechbench.files import read_json
 from speechbench.manifest import Manifest, Skipped
 from speechbench.recognizer import BEST, Hypothesis, Request
@@ -41,11 +41,6 @@ CANDIDATES = Candidates((0.15, 0.1, 0.2, 0.3), (0.4,), WORD_COSTS)
 MIXTURE_CANDIDATES = Candidates((0.05, 0.07, 0.035), (0.0,), WORD_COSTS)
 
 
-def energies(samples: Samples, bands: int = BANDS) -> Tensor:
-    """What all acoustic models start from: log-mel energies, (N,) -> (T, F)."""
-    return log_mel(samples, bands)
-
-
 def candidates_of(acoustic: str) -> Candidates:
     """The decoding weights to try for a stage."""
     return {NETWORK: CANDIDATES, CTC: ctc.CANDIDATES}.get(acoustic, MIXTURE_CANDIDATES)
@@ -53,12 +48,13 @@ def candidates_of(acoustic: str) -> Candidates:
 
 @dataclass(frozen=True)
 class Acoustic:
-    """An acoustic model: log-mel energies (T, F) to scores (T', S) of the topology's columns, and their log priors (S,)."""
+    """An acoustic model: an utterance to scores (T', S) of the topology's columns, and their log priors (S,)."""
 
     topology: Topology
-    score: Callable[[Tensor], Tensor]
+    score: Callable[[Heard], Tensor]
     log_priors: Tensor
-    bands: int = BANDS  # F
+    bands: int = BANDS  # of the log-mel energies
+    wants_voices: bool = False  # whether it makes a difference how the speaker sounds otherwise
     frame_shift: float = FRAME_SHIFT  # s, between two rows of scores
 
 
@@ -70,7 +66,11 @@ def as_heard(stage: str) -> str:
 def mixture_acoustic(stage: Stage, config: GmmConfig) -> Acoustic:
     """Of a stage of mixtures."""
     make = stage.features(config)
-    return Acoustic(stage.topology, lambda mel: stage.mixtures.log_likelihoods(make(mel)), torch.zeros(stage.topology.columns))
+
+    def score(heard: Heard) -> Tensor:
+        return stage.mixtures.log_likelihoods(make(heard))
+
+    return Acoustic(stage.topology, score, torch.zeros(stage.topology.columns), wants_voices=config.voice_frames > 0)
 
 
 def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -> Acoustic:
@@ -81,7 +81,7 @@ def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -
     network = TimeDelayNetwork(len(transform), topology.columns, config.network)
     network.load_state_dict(state)
     score = Scorer(network)
-    return Acoustic(topology, lambda mel: score(make(mel)), log_priors)
+    return Acoustic(topology, lambda heard: score(make(heard)), log_priors, wants_voices=config.gmm.voice_frames > 0)
 
 
 def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acoustic:
@@ -91,10 +91,10 @@ def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acousti
     network = ctc.Network(topology.columns, config.encoder)
     network.load_state_dict(state)
 
-    def score(mel: Tensor) -> Tensor:
-        return score_spoken(network, cmvn(mel), config.silence)
+    def score(heard: Heard) -> Tensor:
+        return score_spoken(network, cmvn(heard.mel), config.silence)
 
-    return Acoustic(topology, score, log_priors, config.encoder.bands, ctc.STEP)
+    return Acoustic(topology, score, log_priors, config.encoder.bands, frame_shift=ctc.STEP)
 
 
 def topology_of(units: Sequence[str], acoustic: str) -> Topology:
@@ -125,12 +125,17 @@ class PipelineRecognizer:
         self.decoder = Decoder(run.path, self.topology, self.acoustic.frame_shift, self.acoustic.log_priors.numpy())
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
-        """The best words for each utterance, with their phonemes, and what else is asked for."""
+        """The best words for each utterance, with their phonemes, and what else is asked for.
+
+        All that a speaker says in the manifest tells how the speaker sounds.
+        """
+        voices = voices_of(manifest) if self.acoustic.wants_voices else {}
 
         def both(samples: Samples) -> tuple[Samples, Tensor]:
             return samples, energies(samples, self.acoustic.bands)
 
         for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
-            heard = self.decoder.hear(utterance, self.acoustic.score(mel).numpy(), request)
+            scores = self.acoustic.score(Heard(mel, voices.get(utterance.speaker or "")))
+            heard = self.decoder.hear(utterance, scores.numpy(), request)
             # A spike of CTC is not where its sound begins or ends.
             yield refine(heard, samples) if self.topology.states else heard

@@ -21,11 +21,12 @@ from pipelines.phoneme.align import Alignment, Sentences
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
 from pipelines.phoneme.gmm import Block, Chunks, Mixtures
+from pipelines.phoneme.heard import Energies, Heard
 from pipelines.phoneme.transforms import lda, mllt, splice
 from pipelines.tree import Tree
-from speechbench.features import FRAME_SHIFT, cepstra, cmvn, with_deltas
+from speechbench.features import FRAME_SHIFT, Moments, cepstra, cmvn, with_deltas
 
-Features = Callable[[Tensor], Tensor]  # log-mel energies (T, 40) to features (T, F)
+Features = Callable[[Heard], Tensor]  # an utterance to features (T, F)
 Start = Callable[[Sequence[int]], list[Alignment]]  # the numbers of utterances to their alignments
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
@@ -68,10 +69,24 @@ class Stage:
 
 
 def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
-    """Of log-mel energies: MFCC under CMVN over the utterance, with deltas or spliced and transformed."""
-    if transform is None:
-        return lambda mel: cmvn(with_deltas(cepstra(mel, config.mfcc)))
-    return lambda mel: splice(cmvn(cepstra(mel, config.mfcc)), config.splice) @ transform.T
+    """MFCC, normalised over the utterance and its speaker, with deltas or spliced and transformed."""
+
+    def normalised(heard: Heard) -> tuple[Tensor, Tensor]:
+        """MFCC, and the same under CMVN."""
+        values, voice = cepstra(heard.mel, config.mfcc), heard.voice
+        if voice is not None:
+            voice = Moments(*(moment[: config.mfcc] for moment in voice))
+        return values, cmvn(values, voice, config.voice_frames)
+
+    def with_their_deltas(heard: Heard) -> Tensor:
+        values, normal = normalised(heard)
+        return torch.cat([normal, cmvn(with_deltas(values)[:, config.mfcc :])], dim=1)
+
+    def transformed(heard: Heard) -> Tensor:
+        assert transform is not None, "it is asked for"
+        return splice(normalised(heard)[1], config.splice) @ transform.T
+
+    return with_their_deltas if transform is None else transformed
 
 
 @dataclass
@@ -141,7 +156,7 @@ class Fit(Protocol):
     def __call__(
         self,
         folder: Path,
-        mel: Frames,
+        mel: Energies,
         sentences: Sentences,
         start: Start,
         config: GmmConfig,
@@ -162,7 +177,7 @@ class Fit(Protocol):
 
 
 def monophone(
-    folder: Path, mel: Frames, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
+    folder: Path, mel: Energies, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
     """A mixture for each state of each phoneme, over MFCC with deltas.
 
@@ -189,7 +204,7 @@ def monophone(
 
 
 def triphone(
-    folder: Path, mel: Frames, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
+    folder: Path, mel: Energies, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
     """A mixture for each tied state, over spliced MFCC under LDA and MLLT."""
     topology, alignment = sentences.topology, np.concatenate(start(range(len(mel))))
@@ -211,10 +226,10 @@ def triphone(
     return Stage(topology, training.mixtures, training.transform @ first, training.alignment)
 
 
-def grown(plain: Frames, before: Stage, config: GmmConfig, settings: TreeConfig) -> Topology:
+def grown(plain: Energies, before: Stage, config: GmmConfig, settings: TreeConfig) -> Topology:
     """The phonemes with the decision tree that a stage's alignment gives."""
     phonemes = before.topology.tied(None)
     make = before.features(config)
     utterances = zip(plain, plain.cut(before.alignment), strict=True)
-    contexts = Contexts.gather(before.topology, ((make(mel).numpy(), path) for mel, path in utterances))
+    contexts = Contexts.gather(before.topology, ((make(heard).numpy(), path) for heard, path in utterances))
     return phonemes.tied(grow(contexts, phonemes, settings.columns, settings.least_frames, settings.least_gain))

@@ -23,13 +23,13 @@ from pipelines.batches import extract
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.items import Source
-from pipelines.frames import Frames
 from pipelines.graph import Aligner, BestPath, Topology
 from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.corpus import BANDS, Corpus
+from pipelines.phoneme.corpus import Corpus
+from pipelines.phoneme.heard import BANDS, Energies, Heard, Listener, energies
 from pipelines.phoneme.recognizer import (
     CTC,
     NETWORK,
@@ -38,7 +38,6 @@ from pipelines.phoneme.recognizer import (
     as_heard,
     candidates_of,
     ctc_acoustic,
-    energies,
     mixture_acoustic,
     network_acoustic,
     topology_of,
@@ -92,7 +91,12 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
-    judge = _Judge(run, config, lexicon, [(utterance.words, mel) for utterance, mel in heard])
+    listener = Listener()
+    for utterance, mel in heard:
+        listener.hear(utterance.speaker, mel)
+    known = listener.voices()
+    spoken = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
+    judge = _Judge(run, config, lexicon, spoken)
     features = run.path / FEATURES
     if config.acoustic == CTC:
         source = ctc.source_of(
@@ -113,12 +117,12 @@ class _Judge:
     run: Run
     config: PipelineConfig
     lexicon: Lexicon
-    dev: list[tuple[list[str], Tensor]]  # words and log-mel energies
+    dev: list[tuple[list[str], Heard]]  # the words of each utterance
 
     def __call__(self, name: str, acoustic: Acoustic) -> None:
         last = name == self.config.acoustic
         graph = open_graph(self.run.path, acoustic.topology, self.lexicon)
-        scored = [(words, acoustic.score(mel).numpy()) for words, mel in self.dev]
+        scored = [(words, acoustic.score(heard).numpy()) for words, heard in self.dev]
         candidates = candidates_of(name)
         tried = candidates if last else candidates.one()
         tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
@@ -166,12 +170,13 @@ def _once(run: Run, name: str, make: Callable[[Path, Log], None]) -> Path:
 def _by_ctc(run: Run, config: PipelineConfig, source: Source, phonemes: Topology, judge: _Judge) -> None:
     """Train the network that needs no stage before it."""
     kept = run.path / CHECKPOINT
+    dev = [(words, heard.mel) for words, heard in judge.dev]
 
     def make(folder: Path, log: Log) -> None:
         def report(row: Row) -> None:
             log({"stage": CTC, **row})
 
-        ctc.fit(folder, source, judge.dev, judge.lexicon, phonemes, config.ctc, config.seed, report, kept)
+        ctc.fit(folder, source, dev, judge.lexicon, phonemes, config.ctc, config.seed, report, kept)
 
     trained = _once(run, CTC, make)
     kept.unlink(missing_ok=True)
@@ -209,7 +214,7 @@ class _Training:
 
     def _flat_start(self, phonemes: Topology, numbers: Sequence[int]) -> list[Alignment]:
         corpus = self.corpus
-        energies = ((corpus.spoken[number].words, corpus.plain[number].logsumexp(1).numpy()) for number in numbers)
+        energies = ((corpus.spoken[number].words, corpus.plain[number].mel.logsumexp(1).numpy()) for number in numbers)
         return [flat_start(words, self.lexicon, phonemes, energy) for words, energy in energies]
 
     def _gmm(self, name: str, fit: Fit, sentences: Sentences, start: Start) -> Stage:
@@ -219,7 +224,7 @@ class _Training:
         """
         config, phonemes, corpus = self.config.gmm, sentences.topology.tied(None), self.corpus
 
-        def made(name: str, mel: Frames, start: Start, realign: bool) -> Stage:
+        def made(name: str, mel: Energies, start: Start, realign: bool) -> Stage:
             def make(folder: Path, log: Log) -> None:
                 def report(gaussians: int, log_likelihood: float) -> None:
                     log({"stage": name, "gaussians": gaussians, "log_likelihood": round(log_likelihood, 4)})

@@ -21,7 +21,8 @@ import numpy as np
 from pipelines.graph import Aligner, BestPath
 from pipelines.phoneme.align import follow
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.recognizer import Acoustic, energies, open_acoustic
+from pipelines.phoneme.heard import Heard, energies, voices_of
+from pipelines.phoneme.recognizer import Acoustic, open_acoustic
 from pipelines.times import spans_on
 from pipelines.tuning import Weights, search
 from pipelines.words import open_graph, open_lexicon
@@ -53,14 +54,18 @@ def measure(run: Run, data: Manifest) -> Iterator[tuple[str, str, Counts]]:
     """Each stage's errors on a set: stage, "WER" or "PER", counts."""
     config = build(PipelineConfig, {k: v for k, v in run.config.items() if k != "mode"}, str(run.path / "config.json"))
     lexicon = open_lexicon(run.path)
-    spoken = [(utterance.words, energies(utterance.samples())) for utterance in track(data, f"read {data.name}")]
+    voices = voices_of(data)
+    spoken = [
+        (utterance.words, Heard(energies(utterance.samples()), voices.get(utterance.speaker or "")))
+        for utterance in track(data, f"read {data.name}")
+    ]
     for stage in STAGES[: STAGES.index(config.acoustic) + 1]:
         acoustic, weights = open_acoustic(run, replace(config, acoustic=stage)), weights_of(run, stage)
         graph = open_graph(run.path, acoustic.topology, lexicon).with_word_cost(weights.word_cost)
         aligner = Aligner(acoustic.topology, lexicon)
         words, phonemes = Counts(), Counts()
-        for text, mel in track(spoken, f"{run.path.name} {stage}"):
-            scores = weights.apply(acoustic.score(mel).numpy(), np.asarray(acoustic.log_priors))
+        for text, heard in track(spoken, f"{run.path.name} {stage}"):
+            scores = weights.apply(acoustic.score(heard).numpy(), np.asarray(acoustic.log_priors))
             path = search(graph, scores, config.beam)
             words += count(align(text, path.words if path else []))
             if all(word in lexicon for word in text) and (right := follow(aligner.graph(text), scores)):
