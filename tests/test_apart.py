@@ -136,6 +136,7 @@ def break_reader():
     return True
 
 
+@pytest.mark.slow
 def test_an_error_that_is_no_recordings_fault_comes_at_its_place(plan):
     with apart() as reader:
         assert list(reader.run(call, [break_reader])) == [True]

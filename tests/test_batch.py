@@ -76,6 +76,7 @@ def test_a_gpu_agrees_with_scenes_rendered_one_by_one():
     assert_agree(list(varied()), torch.device("cuda"))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     seconds=st.lists(st.floats(0.1, 2.0), min_size=1, max_size=3),

@@ -144,6 +144,7 @@ build.build(build.Plan(manifest.read(sys.argv[1]), [Path(sys.argv[2])], Recipe(c
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(plan, tmp_path):
     speech = make_speech(tmp_path, [0.5] * 30)
     plan = build.Plan(manifest.read(speech), plan.noise, RECIPE)

@@ -18,6 +18,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(design):
     assert sum(holds_change(design, seed) for seed in range(40)) >= 35
 
 
+@pytest.mark.slow
 def test_healthy_tables_have_no_verdict_and_healthy_sets_no_weak_slice():
     assert sum(finds_gap(CROSSED, seed) for seed in range(30)) <= 2
     assert sum(finds_weak_slice(CROSSED, seed) for seed in range(30)) <= 2

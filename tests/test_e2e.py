@@ -125,6 +125,7 @@ def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
     assert read_hypotheses(tmp_path / "dev.jsonl") == heard
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_network(sets, tmp_path):
     first, second = (train("e2e", *sets, tmp_path / str(n), f"seed={n}", "training.epochs=1") for n in (0, 1))
     assert (first / "network.safetensors").read_bytes() != (second / "network.safetensors").read_bytes()
@@ -224,6 +225,7 @@ def first_loss(path):
     return next(row["loss"] for row in Run(path).metrics() if "loss" in row)
 
 
+@pytest.mark.slow
 def test_words_that_are_said_often_are_tokens(sets, tmp_path):
     """And stay so where another training goes on with the network, in which they are said twice as often."""
     more = [part for setting in ("pieces=20", "training.epochs=1") for part in ("--set", setting)]

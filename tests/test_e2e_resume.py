@@ -144,7 +144,7 @@ def live(sets, noise, out, *flags):
     return train("e2e", *sets, out, *NOISY, "--noise=" + str(noise), "--recipe=plain", *flags)
 
 
-@pytest.mark.parametrize("devices", [{"cuda"}, {"cpu"}], ids=["threads", "apart"])
+@pytest.mark.parametrize("devices", [{"cuda"}, pytest.param({"cpu"}, marks=pytest.mark.slow)], ids=["threads", "apart"])
 def test_fresh_noise_each_epoch_the_same_after_a_stop(sets, tmp_path, monkeypatch, devices):
     noise, out = make_noise(tmp_path), tmp_path / "stopped"
     flags = ("--noise=" + str(noise), "--recipe=plain")

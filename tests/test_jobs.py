@@ -88,7 +88,7 @@ def send_half(connection, message):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_while_it_tells_a_result_is_the_same_error(workers):
     with jobs.processes(workers) as run, pytest.raises(SpeechbenchError, match="a worker process was killed"):
         list(run(tell_half, range(10), workers))

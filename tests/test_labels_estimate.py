@@ -61,6 +61,7 @@ def true_cost(planted):
     return sum(max(0, one) for one in costs) / words, sum(max(0, -one) for one in costs) / words
 
 
+@pytest.mark.slow
 def test_the_estimate_covers_what_wrong_transcripts_cause(tmp_path):
     """Few suspects are checked, so that the sample of the rest has to tell; nearly every interval holds the truth."""
     inside, values, truths = [], [], []

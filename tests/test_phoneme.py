@@ -407,6 +407,7 @@ def stopped(run, *parts):
     (run / f".{parts[0]}.elsewhere.1.part").mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [("network", "decoding.json"), ("triphone", "network", "metrics.jsonl", "decoding.json")])
 def test_a_stopped_training_goes_on_behind_its_last_stage(trained, sets, tmp_path, monkeypatch, parts):
     whole = made_of(trained)

@@ -98,6 +98,7 @@ def test_oracles_and_nbest_as_for_states(trained, sets, tmp_path):
     assert all(1 <= len(hypothesis.nbest) <= 3 for hypothesis in heard.values())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(sets, tmp_path):
     one, same, other = (
         train("pipeline", *sets, tmp_path / name, *BRIEF, f"seed={seed}") for name, seed in (("one", 0), ("same", 0), ("b", 1))

@@ -70,7 +70,8 @@ def build_until_noted(plan, out, notes, **how):
     raise AssertionError("was never killed at that point")
 
 
-@pytest.mark.parametrize("name", ["tar", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name != "tar")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_killed_before_every_single_step(plan, tmp_path, name, capfd):
     build.build(plan, tmp_path / "whole", container=name)
     whole = contents(tmp_path / "whole")
@@ -102,7 +103,7 @@ def test_killed_while_it_overwrites_another_build(plan, tmp_path, capfd):
     assert step > 20
 
 
-@pytest.mark.parametrize("name", ["flac", "tar"])
+@pytest.mark.parametrize("name", ["flac", pytest.param("tar", marks=pytest.mark.slow)])
 def test_what_was_rendered_is_not_rendered_again(plan, tmp_path, name, monkeypatch, capfd):
     build.build(plan, tmp_path / "whole", container=name)
     build_until_noted(plan, tmp_path / "out", 2, container=name)  # of three
