@@ -63,6 +63,7 @@ def test_how_much_data_would_decide(low, times):
     assert f"{400 * more:,} more utterances from {20 * more} more noise sources in dev would decide" in advice.action
 
 
+@pytest.mark.slow
 def test_more_data_do_decide_when_the_gap_is_as_large_as_it_looked():
     few = {name: plant(name, rate, utterances=120) for name, rate in (("train_dev", 0.10), ("dev", 0.13))}
     gap = diagnose(few, Human.parse("0.1")).gaps["data_mismatch"]

@@ -37,7 +37,7 @@ def plan(tmp_path):
     return build.Plan(speech, [make_noise(tmp_path), horns], RECIPE)
 
 
-@pytest.fixture(scope="module", params=[1, 3])
+@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=pytest.mark.slow)])
 def reader(request):
     """Processes that none of the tests harms."""
     with apart(request.param) as reader:

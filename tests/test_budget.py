@@ -98,6 +98,7 @@ def test_speech_without_noise_has_a_budget_of_zeros():
     assert found["snr_db"]["asked"] is None
 
 
+@pytest.mark.slow
 def test_a_hundred_unique_hours_from_two_cars_are_warned_of():
     found = planned(hours=100, sources=2, noise_hours=101)
     assert found["repeats_max"] <= 2 and found["repeats_mean"] == pytest.approx(1.0, abs=0.02)

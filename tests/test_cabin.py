@@ -75,6 +75,7 @@ def test_words_stay_where_they_were(cabins):
         assert abs(lags[int(np.argmax(match))]) <= 48  # 3 ms
 
 
+@pytest.mark.slow
 def test_bytes_repeat_across_processes(cabins):
     program = (
         "import hashlib; from synth import cabin; from synth.recipe import CabinRanges;"

@@ -95,6 +95,7 @@ def test_noise_and_impulses_have_the_level_that_they_are_given():
     assert 10 * np.log10(np.mean(weighted**2)) == pytest.approx(full_scale(60.0), abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_level_rises_with_the_speed_as_in_real_cars():
     """About 35 dB per decade; 55-62 dB(A) at 50 km/h and 63-70 at 100, up to 78 in noisy cars."""
     speeds = np.array([40.0, 50.0, 70.0, 100.0, 130.0])

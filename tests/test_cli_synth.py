@@ -114,6 +114,7 @@ def coloured_noise(folder, name, slope, keys, seconds=6.0, count=40):
 SOUND = ("synth", "--speech", "speech.jsonl", "--jobs", "1", "--set", "cabin.count=1", "--strict", "--format", "json")
 
 
+@pytest.mark.slow
 def test_sound_noise_passes_strictly_with_its_content_and_spectrum_compared(call, tmp_path):
     coloured_noise(tmp_path, "car", 1.0, {"split": "train"})
     make_speech(tmp_path, [0.5] * 80, split="train")

@@ -159,6 +159,7 @@ def trained(tmp_path, name, source, config, count=lambda _: Counts(hits=1), stop
 CONFIG = TrainingConfig(epochs=4, batch_seconds=2.0, look_every=2, average=2, checkpoint_seconds=0)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_ends_in_the_same_weights(tmp_path):
     source = stored(*make_items(20))
     whole, rows = trained(tmp_path, "whole", source, CONFIG)

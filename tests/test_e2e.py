@@ -116,6 +116,7 @@ def test_words_are_told_by_their_spikes(trained, sets, tmp_path):
         assert {key: h.text for key, h in read_hypotheses(tmp_path / f"{oracle}.jsonl").items()} == texts
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(trained, heard, sets, tmp_path):
     again = train("e2e", *sets, tmp_path / "again")
     for name in ("network.safetensors", "language_model.arpa", "lexicon.txt", "units.json", "decoding.json"):

@@ -70,6 +70,7 @@ def test_decoding_needs_no_heads_and_they_are_kept_beside(trained, sets, tmp_pat
     assert len(read_hypotheses(tmp_path / "dev.jsonl")) == 6
 
 
+@pytest.mark.slow
 def test_heads_pull_at_the_encoder_and_change_no_first_weights(trained, sets, tmp_path):
     still = ("training.epochs=1", "training.learning_rate=1e-8", "training.weight_decay=0")
     without = train("e2e", *sets, tmp_path / "without", *BRIEF, *still)

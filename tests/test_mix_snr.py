@@ -180,6 +180,7 @@ def worst(numbers, recordings):
     return max((abs(miss), number) for number in numbers for miss in misses(random_scene(number, recordings)))
 
 
+@pytest.mark.slow
 def test_every_snr_is_met_within_a_tenth_of_a_db(recordings):
     assert worst(range(300), recordings) < (0.1, 0)
 

@@ -117,6 +117,7 @@ def test_what_was_rendered_is_not_rendered_again(plan, tmp_path, name, monkeypat
 true_rendered = chunk.rendered
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_made_again(plan, tmp_path, capfd):
     build.build(plan, tmp_path / "whole", container="shar")
     build_until_noted(plan, tmp_path / "out", 2, container="shar")
@@ -127,6 +128,7 @@ def test_a_damaged_shard_is_made_again(plan, tmp_path, capfd):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_a_worker_of_the_killed_build_does_late_changes_nothing(plan, tmp_path, capfd):
     build.build(plan, tmp_path / "whole")
     whole = contents(tmp_path / "whole")
@@ -147,6 +149,7 @@ def test_what_a_worker_of_the_killed_build_does_late_changes_nothing(plan, tmp_p
     assert contents(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_in_its_own_container_alone(plan, tmp_path, capfd):
     build_until_noted(plan, tmp_path / "out", 1, container="tar")
     with pytest.raises(SpeechbenchError, match="begun with --container tar"):

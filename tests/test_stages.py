@@ -197,6 +197,7 @@ def test_the_search_is_to_blame_only_where_the_reference_has_the_better_score(tm
     assert search_failed(replace(heard, score=None, text=""), heard)  # every path was lost
 
 
+@pytest.mark.slow
 def test_what_is_blamed_on_a_narrow_search_is_what_a_wide_one_mends(tmp_path):
     narrow = measure_stages(Toy(tmp_path, **NARROW).repairs(SPREAD), 0)
     wide = measure_stages(Toy(tmp_path, **NARROW | {"beam": BEAM}).repairs(SPREAD), 0)

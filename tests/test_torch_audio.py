@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from speechbench.torch_audio import torchaudio
 
 
@@ -29,6 +31,7 @@ assert torchaudio.functional.mask_along_axis is not None
 """
 
 
+@pytest.mark.slow
 def test_an_extension_that_does_not_load_is_taken_as_absent():
     done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

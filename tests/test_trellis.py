@@ -41,6 +41,7 @@ def shortest(words):
     return 3 * sum(min(map(len, LEXICON[word])) for word in words)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([PLAIN, TIED]),
     st.lists(st.lists(st.sampled_from(sorted(LEXICON)), min_size=1, max_size=5), min_size=1, max_size=4),
