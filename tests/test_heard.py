@@ -55,6 +55,15 @@ def test_a_listener_knows_each_speaker_from_all_that_was_said():
         torch.testing.assert_close(voice, whole, atol=1e-3, rtol=1e-3)
 
 
+def test_a_speaker_of_whom_nothing_but_silence_is_known_gives_numbers():
+    listener, silent = Listener(), energies(np.zeros(16_000, np.float32))
+    for _ in range(3):
+        listener.hear("ann", silent)
+    heard = Heard(silent, listener.voices()["ann"])
+    assert (heard.voice.variance >= 0).all()
+    assert features_of(GmmConfig(), None)(heard).isfinite().all()
+
+
 def test_voices_of_a_manifest_are_of_those_who_say_more_than_one_thing(tmp_path):
     first, second, third, fourth, gone = manifest.read(make_speech(tmp_path, [1.0, 2.0, 1.5, 1.2, 1.3])).utterances
     gone.audio_filepath.unlink()

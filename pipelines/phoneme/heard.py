@@ -86,7 +86,7 @@ class Listener:
 
 def _moments(count: int, total: Tensor, squares: Tensor) -> Moments:
     mean = total / count
-    return Moments(mean.float(), (squares / count - mean.square()).float())
+    return Moments(mean.float(), (squares / count - mean.square()).clamp_min(0.0).float())  # rounding may go below
 
 
 def voices_of(manifest: Manifest) -> Voices:
