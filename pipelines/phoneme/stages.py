@@ -71,20 +71,21 @@ class Stage:
 def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
     """MFCC, normalised over the utterance and its speaker, with deltas or spliced and transformed."""
 
-    def normalised(heard: Heard) -> tuple[Tensor, Tensor]:
-        """MFCC, and the same under CMVN."""
-        values, voice = cepstra(heard.mel, config.mfcc), heard.voice
+    def normalised(values: Tensor, voice: Moments | None) -> Tensor:
         if voice is not None:
             voice = Moments(*(moment[: config.mfcc] for moment in voice))
-        return values, cmvn(values, voice, config.voice_frames)
+        return cmvn(values, voice, config.voice_frames)
 
     def with_their_deltas(heard: Heard) -> Tensor:
-        values, normal = normalised(heard)
-        return torch.cat([normal, cmvn(with_deltas(values)[:, config.mfcc :])], dim=1)
+        values = with_deltas(cepstra(heard.mel, config.mfcc))
+        if heard.voice is None:
+            return cmvn(values)
+        static, deltas = values[:, : config.mfcc], values[:, config.mfcc :]
+        return torch.cat([normalised(static, heard.voice), cmvn(deltas)], dim=1)
 
     def transformed(heard: Heard) -> Tensor:
         assert transform is not None, "it is asked for"
-        return splice(normalised(heard)[1], config.splice) @ transform.T
+        return splice(normalised(cepstra(heard.mel, config.mfcc), heard.voice), config.splice) @ transform.T
 
     return with_their_deltas if transform is None else transformed
 
