@@ -86,5 +86,5 @@ def test_features_of_a_short_word_are_less_the_words_and_more_the_speakers():
     alone, beside = (features_of(GmmConfig(), None)(Heard(steady, voice)) for voice in (None, listener.voices()["ann"]))
     assert alone[:, 1].mean().abs() < 0.01 < 0.1 < beside[:, 1].mean().abs()
     torch.testing.assert_close(alone[:, 13:], beside[:, 13:])
-    off = features_of(GmmConfig(voice_frames=0.0), None)(Heard(steady, listener.voices()["ann"]))
+    off = features_of(GmmConfig(speaker_frames=0.0), None)(Heard(steady, listener.voices()["ann"]))
     torch.testing.assert_close(off, alone)

@@ -18,7 +18,7 @@ class GmmConfig:
     """The Gaussian mixtures: of monophones, which find the first alignment, and of triphones."""
 
     mfcc: int = 13  # cepstral coefficients
-    voice_frames: float = 5.0  # that all of its speaker's speech counts for beside an utterance that is normalised
+    speaker_frames: float = 5.0  # that all of its speaker's speech counts for beside an utterance that is normalised
     splice: int = 4  # frames on either side that LDA sees
     dimensions: int = 40  # that LDA keeps
     monophone_gaussians: int = 4  # per state, a power of 2
@@ -29,7 +29,7 @@ class GmmConfig:
     def __post_init__(self) -> None:
         many = (1, 1024)
         check_bounds(self, mfcc=(1, 40), splice=(0, 15), gaussians=many, monophone_gaussians=many, iterations=(1, math.inf))
-        check_bounds(self, monophone_minutes=(0.1, math.inf), voice_frames=(0, math.inf))
+        check_bounds(self, monophone_minutes=(0.1, math.inf), speaker_frames=(0, math.inf))
         check_bounds(self, dimensions=(1, self.mfcc * (2 * self.splice + 1)))
 
 

@@ -70,7 +70,7 @@ def mixture_acoustic(stage: Stage, config: GmmConfig) -> Acoustic:
     def score(heard: Heard) -> Tensor:
         return stage.mixtures.log_likelihoods(make(heard))
 
-    return Acoustic(stage.topology, score, torch.zeros(stage.topology.columns), wants_voices=config.voice_frames > 0)
+    return Acoustic(stage.topology, score, torch.zeros(stage.topology.columns), wants_voices=config.speaker_frames > 0)
 
 
 def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -> Acoustic:
@@ -81,7 +81,7 @@ def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -
     network = TimeDelayNetwork(len(transform), topology.columns, config.network)
     network.load_state_dict(state)
     score = Scorer(network)
-    return Acoustic(topology, lambda heard: score(make(heard)), log_priors, wants_voices=config.gmm.voice_frames > 0)
+    return Acoustic(topology, lambda heard: score(make(heard)), log_priors, wants_voices=config.gmm.speaker_frames > 0)
 
 
 def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acoustic:

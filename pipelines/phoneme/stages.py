@@ -74,7 +74,7 @@ def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
     def normalised(values: Tensor, voice: Moments | None) -> Tensor:
         if voice is not None:
             voice = Moments(*(moment[: config.mfcc] for moment in voice))
-        return cmvn(values, voice, config.voice_frames)
+        return cmvn(values, voice, config.speaker_frames)
 
     def with_their_deltas(heard: Heard) -> Tensor:
         values = with_deltas(cepstra(heard.mel, config.mfcc))
