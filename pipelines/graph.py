@@ -60,6 +60,11 @@ class Topology:
         every = divmod(np.arange(self.columns), self.states) if self.tree is None else zip(*self.tree.owners, strict=True)
         return np.array([*every], dtype=np.int64).T
 
+    @cached_property
+    def silent(self) -> NDArray[np.int64]:
+        """The columns of the separator's states."""
+        return np.flatnonzero(self.owners[:, 0] == self.units.index(self.separator))
+
     def scored(self, units_to_words: Fst, disambiguation: Sequence[int]) -> Fst:
         """A transducer from units to words as one from columns to words.
 

@@ -13,7 +13,6 @@ from toy_language import WORDS, make_corpus, run, speak, train
 
 from pipelines.modes import open_recognizer
 from pipelines.phoneme.config import GmmConfig, PipelineConfig
-from pipelines.phoneme.corpus import clean_twin
 from pipelines.phoneme.heard import Heard, energies
 from pipelines.phoneme.recognizer import CANDIDATES, MIXTURE_CANDIDATES
 from pipelines.phoneme.stages import features_of
@@ -383,19 +382,6 @@ def test_dev_that_cannot_be_used_is_told_before_training(sets, tmp_path):
     message = fail((sets[0], tmp_path / "dev.jsonl"), tmp_path / "run")
     assert "dev.jsonl: no utterance can be used" in message
     assert "dev-" in message
-
-
-def test_the_clean_twin_is_found_beside_the_manifest(tmp_path, capsys):
-    clean = np.linspace(-0.5, 0.5, 16000, dtype=np.float32)
-    audio.write(tmp_path / "clean.flac", clean)
-    facts = {"clean_filepath": "../clean.flac", "clean_offset": 0.25}
-    noisy = Utterance("noisy", tmp_path / "car" / "noisy.flac", 0.5, extra=facts)
-    whole = Manifest((noisy,), tmp_path / "car" / "manifest.jsonl")
-    np.testing.assert_allclose(clean_twin(noisy, whole), clean[4000:12000], atol=1e-4)
-    assert clean_twin(replace(noisy, extra={}), whole) is None
-    gone = replace(noisy, extra={"clean_filepath": "gone.flac"})
-    assert clean_twin(gone, whole) is None
-    assert "noisy: aligned as it sounds" in capsys.readouterr().err
 
 
 def stopped(run, *parts):

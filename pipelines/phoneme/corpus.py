@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from pipelines.batches import extract
 from pipelines.frames import Frames
+from pipelines.phoneme.align import Alignment
 from pipelines.phoneme.heard import BANDS, Energies, Listener, energies
-from speechbench import audio, files
+from speechbench import files
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from speechbench.features import Moments
@@ -34,23 +35,39 @@ class Spoken:
     words: list[str]
     speaker: str | None
     frames: list[int]  # T, as it is and then at each speed
+    plain: int  # the number of the speech without noise, which several utterances may share
 
 
 class Corpus:
-    """Utterances that can be trained on, with their log-mel energies as they sound and, for synthesised ones, without noise."""
+    """Utterances that can be trained on, with their log-mel energies as they sound and, for synthesised ones, without noise.
+
+    Attributes:
+        spoken: The utterances.
+        heard: As they sound.
+        plain: Without noise, once each; where nothing is synthesised, as they sound.
+        said: The first utterance with each of the plain.
+        at_speeds: Copies at other speeds, of the utterances as they sound.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
         self._voices = files.read_json(folder / VOICES)  # of each file, by speaker
-        self.heard = self._open(folder / HEARD, 0)
-        self.plain = self._open(folder / PLAIN, 0) if (folder / PLAIN).exists() else self.heard
+        firsts = {one.plain: one for one in reversed(self.spoken)}
+        self.said = [firsts[number] for number in range(len(firsts))]
+        self.heard = self._open(folder / HEARD, self.spoken, 0)
+        self.plain = self._open(folder / PLAIN, self.said, 0) if (folder / PLAIN).exists() else self.heard
         speeds = len(self.spoken[0].frames)
-        self.at_speeds = [self._open(folder / _at_speed(place), place) for place in range(1, speeds)]
+        self.at_speeds = [self._open(folder / _at_speed(place), self.spoken, place) for place in range(1, speeds)]
 
-    def _open(self, path: Path, place: int) -> Energies:
+    def _open(self, path: Path, spoken: Sequence[Spoken], place: int) -> Energies:
         voices = {speaker: Moments(*map(torch.tensor, moments)) for speaker, moments in self._voices[path.name].items()}
-        frames = Frames(path, [one.frames[place] for one in self.spoken], BANDS)
-        return Energies(frames, [voices.get(one.speaker or "") for one in self.spoken])
+        frames = Frames(path, [one.frames[place] for one in spoken], BANDS)
+        return Energies(frames, [voices.get(one.speaker or "") for one in spoken])
+
+    def as_heard(self, alignment: Alignment) -> list[Alignment]:
+        """An alignment of the plain speech as one of each utterance that it sounds in."""
+        paths = self.plain.cut(alignment)
+        return [paths[one.plain] for one in self.spoken]
 
 
 def _at_speed(place: int) -> str:
@@ -87,9 +104,10 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
         return samples, energies(samples)
 
     spoken: list[Spoken] = []
-    names = [HEARD, PLAIN, *(_at_speed(place) for place in range(1, len(speeds) + 1))]
-    streams = [(folder / name).open("wb") for name in names]
-    listeners = [Listener() for _ in names]
+    known: dict[Hashable, tuple[int, int]] = {}  # the number of speech without noise, and its frames
+    speed_names = [_at_speed(place) for place in range(1, len(speeds) + 1)]
+    streams = {name: (folder / name).open("wb") for name in (HEARD, PLAIN, *speed_names)}
+    listeners = {name: Listener() for name in streams}
     twins = False
     try:
         for utterance, (samples, heard) in extract(manifest, both, skipped, "features of train"):
@@ -97,27 +115,35 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
             twin = clean_twin(utterance, manifest)
-            plain = heard if twin is None else energies(twin)
-            if len(plain) != len(heard):
-                raise SpeechbenchError(
-                    f"{utterance.id}: {len(heard)} frames, but its clean twin has {len(plain)}; synthesise it again"
-                )
             twins = twins or twin is not None
-            copies = [energies(at_speed(samples, speed)) for speed in speeds]
-            for stream, listener, values in zip(streams, listeners, [heard, plain, *copies], strict=True):
-                stream.write(values.numpy().tobytes())
-                listener.hear(utterance.speaker, values)
-            spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, [len(heard), *map(len, copies)]))
+            clean = twin or utterance
+            said = (clean.audio_filepath, clean.offset, clean.duration, clean.text, clean.speaker)
+            copies = dict(zip(speed_names, (energies(at_speed(samples, speed)) for speed in speeds), strict=True))
+            written = {HEARD: heard, **copies}
+            if said not in known:
+                written[PLAIN] = heard if twin is None else plain_energies(twin, heard)
+                known[said] = len(known), len(written[PLAIN])
+            number, frames = known[said]
+            if frames != len(heard):
+                raise SpeechbenchError(
+                    f"{utterance.id}: {len(heard)} frames, but its clean twin has {frames}; synthesise it again"
+                )
+            for name, values in written.items():
+                streams[name].write(values.numpy().tobytes())
+                listeners[name].hear(utterance.speaker, values)
+            lengths = [len(heard), *map(len, copies.values())]
+            spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, lengths, number))
     finally:
-        for stream in streams:
+        for stream in streams.values():
             stream.close()
     if not spoken:
         raise SpeechbenchError(f"{manifest.name}: no utterance is left to train on")
     if not twins:
         (folder / PLAIN).unlink()
+        spoken = [replace(one, plain=number) for number, one in enumerate(spoken)]
     voices = {
         name: {speaker: [moment.tolist() for moment in moments] for speaker, moments in listener.voices().items()}
-        for name, listener in zip(names, listeners, strict=True)
+        for name, listener in listeners.items()
     }
     files.write_json(folder / VOICES, voices)
     files.write_json(folder / INDEX, [asdict(one) for one in spoken])
@@ -134,14 +160,19 @@ def at_speed(samples: Samples, speed: float) -> Samples:
     return changed
 
 
-def clean_twin(utterance: Utterance, manifest: Manifest) -> Samples | None:
-    """The clean speech under a synthesised utterance; None for other utterances, and, with a word, where it cannot be read."""
+def clean_twin(utterance: Utterance, manifest: Manifest) -> Utterance | None:
+    """The clean speech under a synthesised utterance; None for other utterances."""
     name = utterance.extra.get("clean_filepath")
     if not isinstance(name, str) or manifest.path is None:
         return None
+    path = Path(os.path.abspath(manifest.path.parent / name))  # noqa: PTH100 - links are kept, as in manifests
+    return replace(utterance, audio_filepath=path, offset=float(utterance.extra.get("clean_offset", 0.0)))
+
+
+def plain_energies(twin: Utterance, heard: Tensor) -> Tensor:
+    """Those of a clean twin; as it sounds, with a word, where the twin cannot be read."""
     try:
-        path = Path(os.path.normpath(manifest.path.parent / name))
-        return audio.read(path, float(utterance.extra.get("clean_offset", 0.0)), utterance.duration)
+        return energies(twin.samples())
     except AudioError as error:
-        say(f"{utterance.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
-        return None
+        say(f"{twin.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
+        return heard

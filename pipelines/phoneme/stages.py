@@ -35,6 +35,7 @@ SCORED_FRAMES = 5_000  # whose likelihood is reported
 EPOCHS = 2  # EM steps at once; one Gaussian is found in one
 MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
 MIXTURES, TREE, ALIGNMENT = "mixtures.safetensors", "tree.json", "alignment.npy"
+SILENCE = "silence_"  # before the names of its tensors
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Stage:
 
     topology: Topology
     mixtures: Mixtures
+    silence: Mixtures  # of silence's columns alone, with more Gaussians
     transform: Tensor | None  # of spliced MFCC (D, F); None for deltas
     alignment: Alignment
 
@@ -50,12 +52,19 @@ class Stage:
         """How the mixtures want their features."""
         return features_of(config, self.transform)
 
+    def log_likelihoods(self, features: Tensor) -> Tensor:
+        """Natural-log likelihood of each frame in each column, (T, F) -> (T, S)."""
+        values = self.mixtures.log_likelihoods(features)
+        values[:, self.topology.silent] = self.silence.log_likelihoods(features)
+        return values
+
     def write(self, folder: Path) -> None:
         """Write it into a folder."""
         if self.topology.tree is not None:
             self.topology.tree.write(folder / TREE, self.topology.units)
         transform = {} if self.transform is None else {"transform": self.transform}
-        save_file({**vars(self.mixtures), **transform}, folder / MIXTURES)
+        silence = {SILENCE + name: tensor for name, tensor in vars(self.silence).items()}
+        save_file({**vars(self.mixtures), **silence, **transform}, folder / MIXTURES)
         np.save(folder / ALIGNMENT, self.alignment.astype(np.int32))
 
     @classmethod
@@ -63,9 +72,10 @@ class Stage:
         """Read what `write` wrote; the topology is that of the phonemes, without a tree."""
         tensors = load_file(folder / MIXTURES)
         transform = tensors.pop("transform", None)
+        silence = {name.removeprefix(SILENCE): tensors.pop(name) for name in list(tensors) if name.startswith(SILENCE)}
         if (folder / TREE).exists():
             topology = topology.tied(Tree.read(folder / TREE, topology.units))
-        return cls(topology, Mixtures(**tensors), transform, np.load(folder / ALIGNMENT).astype(np.int64))
+        return cls(topology, Mixtures(**tensors), Mixtures(**silence), transform, np.load(folder / ALIGNMENT).astype(np.int64))
 
 
 def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
@@ -133,6 +143,25 @@ class Training:
         for _ in range(EPOCHS if self.mixtures.weights.shape[1] > 1 else 1):
             self.mixtures = self.mixtures.update(self.chunks())
 
+    def silence(self, most: int) -> Mixtures:
+        """Silence's mixtures with more Gaussians, doubled up to `most`, along the alignment as it is."""
+        columns = torch.from_numpy(self.sentences.topology.silent)
+        places = torch.full((self.sentences.topology.columns,), -1).index_copy(0, columns, torch.arange(len(columns)))
+
+        def chunks() -> Iterator[Chunks]:
+            for frames, owners in self.blocks():
+                kept = (silent := places[owners]) >= 0
+                if kept.any():
+                    yield Chunks.of(frames[kept], silent[kept])
+
+        found = Mixtures(*(tensor[columns] for tensor in vars(self.mixtures).values()))
+        kept = list(chunks()) if len(self.alignment) <= BLOCK else None
+        while 2 * found.weights.shape[1] <= most:
+            found = found.split()
+            for _ in range(EPOCHS):
+                found = found.update(kept or chunks())
+        return found
+
     def decorrelate(self) -> None:
         """One step of MLLT."""
         step = mllt(self.mixtures, self.chunks())
@@ -189,7 +218,7 @@ def monophone(
     frames = write_frames(path, (make(mel[number]) for number in numbers))
     alignment = np.concatenate(start(numbers))
     flat = Mixtures.flat(sentences.topology.columns, 3 * config.mfcc)
-    training = Training(sentences.some(numbers), frames, alignment, flat)
+    training = Training(sentences.some(numbers) if realign else sentences, frames, alignment, flat)
     training.update()
     for gaussians in training.growing(config.monophone_gaussians):
         for _ in range(config.iterations):
@@ -200,8 +229,9 @@ def monophone(
     if realign:
         training.sentences, training.frames = sentences, mel.map(path, make)
         training.align()
+    silence = training.silence(config.silence_gaussians)
     path.unlink()
-    return Stage(sentences.topology, training.mixtures, None, training.alignment)
+    return Stage(sentences.topology, training.mixtures, silence, None, training.alignment)
 
 
 def triphone(
@@ -222,9 +252,10 @@ def triphone(
             training.align()
         training.update()
         report(gaussians, training.log_likelihood())
+    silence = training.silence(config.silence_gaussians)
     training.frames.remove()
     assert training.transform is not None, "it is decorrelated with one Gaussian"
-    return Stage(topology, training.mixtures, training.transform @ first, training.alignment)
+    return Stage(topology, training.mixtures, silence, training.transform @ first, training.alignment)
 
 
 def grown(plain: Energies, before: Stage, config: GmmConfig, settings: TreeConfig) -> Topology:

@@ -210,11 +210,11 @@ class _Training:
         return sentences, stage
 
     def _sentences(self, topology: Topology) -> Sentences:
-        return Sentences(topology, self.lexicon, [one.words for one in self.corpus.spoken])
+        return Sentences(topology, self.lexicon, [one.words for one in self.corpus.said])
 
     def _flat_start(self, phonemes: Topology, numbers: Sequence[int]) -> list[Alignment]:
         corpus = self.corpus
-        energies = ((corpus.spoken[number].words, corpus.plain[number].mel.logsumexp(1).numpy()) for number in numbers)
+        energies = ((corpus.said[number].words, corpus.plain[number].mel.logsumexp(1).numpy()) for number in numbers)
         return [flat_start(words, self.lexicon, phonemes, energy) for words, energy in energies]
 
     def _gmm(self, name: str, fit: Fit, sentences: Sentences, start: Start) -> Stage:
@@ -236,7 +236,7 @@ class _Training:
 
         stage = last = made(name, corpus.plain, start, True)
         if name == self.config.acoustic and corpus.heard is not corpus.plain:
-            paths = corpus.heard.cut(stage.alignment)
+            paths = corpus.as_heard(stage.alignment)
             last = made(as_heard(name), corpus.heard, lambda numbers: [paths[number] for number in numbers], False)
         self.judge(name, mixture_acoustic(last, config))
         return stage
@@ -248,27 +248,26 @@ class _Training:
     def _fit_network(self, folder: Path, log: Log, sentences: Sentences, stage: Stage) -> None:
         corpus, config, columns = self.corpus, self.config.network, stage.topology.columns
         make = stage.features(self.config.gmm)
-        plain, *frames = (
-            mel.map(folder / f"{number}.f32", make)
-            for number, mel in enumerate([corpus.plain, corpus.heard, *corpus.at_speeds])
-        )
+        frames = [mel.map(folder / f"{number}.f32", make) for number, mel in enumerate([corpus.heard, *corpus.at_speeds])]
+        plain = frames[0] if corpus.plain is corpus.heard else corpus.plain.map(folder / "plain.f32", make)
         alignment = stage.alignment
         for turn in range(config.realign + 1):
-            labelled = network.Labelled(frames[0], frames[0].cut(alignment))
+            paths = corpus.as_heard(alignment)
+            labelled = network.Labelled(frames[0], paths)
             copies = [labelled, *map(labelled.at_speed, frames[1:])]
             torch.manual_seed(seed_of(self.config.seed, "network", turn))
             net = network.TimeDelayNetwork(plain.values.shape[1], columns, config)
             chance = generator_of(self.config.seed, "chunks", turn)
             for epoch, row in enumerate(network.fit(net, copies, config, chance, f"network {turn + 1}"), start=1):
                 log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
-            log_priors = network.log_priors(alignment, columns)
+            log_priors = network.log_priors(np.concatenate(paths), columns)
             if turn < config.realign:
                 alignment = sentences.align(plain, partial(_likelihoods, network.Scorer(net), log_priors))
         assert stage.transform is not None and stage.topology.tree is not None, "it is one of triphones"
         save_file({**net.state_dict(), "log_priors": log_priors, "transform": stage.transform}, folder / WEIGHTS)
         stage.topology.tree.write(folder / TREE, stage.topology.units)
-        for one in (plain, *frames):
-            one.remove()
+        for path in folder.glob("*.f32"):
+            path.unlink()
 
 
 def _likelihoods(score: network.Scorer, log_priors: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
