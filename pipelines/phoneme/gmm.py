@@ -6,7 +6,7 @@ T frames, F features, S columns, M Gaussians per column.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ VARIANCE_FLOOR = 0.01  # of the global variance, which CMVN makes about 1
 LEAST_FRAMES = 8.0  # a Gaussian with fewer frames than this is dropped
 
 CHUNK = 64  # frames of one column that are worked on together
+PIECE = 512  # chunks that are worked on at once: what is made of them stays in the processor's cache
 
 Block = tuple[Tensor, Tensor]  # frames (T, F) and the column of each (T,)
 
@@ -32,7 +33,7 @@ class Chunks:
     C chunks of K frames.
     """
 
-    columns: Tensor  # (C,)
+    columns: Tensor  # (C,), in order
     values: Tensor  # (C, K, 2 F), [x^2, x] of each frame; some frame or other fills the last chunk of a column
     real: Tensor  # (C, K, 1): 1 for a frame, 0 for what fills
 
@@ -46,7 +47,15 @@ class Chunks:
         own = torch.arange(len(counts)).repeat_interleave(chunks)
         order, real = torch.zeros(len(own) * CHUNK, dtype=torch.long), torch.zeros(len(own) * CHUNK)
         order[places], real[places] = torch.argsort(columns, stable=True), 1.0
-        return cls(own, squared(frames[order]).view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
+        values = frames.new_empty(len(order), 2 * frames.shape[1])
+        for rows, piece in zip(torch.split(order, PIECE * CHUNK), torch.split(values, PIECE * CHUNK), strict=True):
+            torch.cat([(found := frames[rows]).square(), found], dim=1, out=piece)
+        return cls(own, values.view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
+
+    def pieces(self) -> Iterator[Chunks]:
+        """A few chunks at a time, in order."""
+        parts = (torch.split(part, PIECE) for part in (self.columns, self.values, self.real))
+        return map(Chunks, *parts)
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Mixtures:
         columns, gaussians, size = self.means.shape
         occupancies = torch.zeros(columns, gaussians, dtype=torch.double)
         sums = torch.zeros(columns, gaussians, 2 * size, dtype=torch.double)
-        for chunks in blocks:
+        for chunks in (piece for block in blocks for piece in block.pieces()):
             shares = self.shares(chunks)
             occupancies.index_add_(0, chunks.columns, shares.sum(1).double())
             sums.index_add_(0, chunks.columns, (shares.mT @ chunks.values).double())

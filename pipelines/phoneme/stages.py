@@ -31,6 +31,7 @@ Start = Callable[[Sequence[int]], list[Alignment]]  # the numbers of utterances 
 Report = Callable[[int, float], None]  # Gaussians per column, log-likelihood per frame
 
 BLOCK = 400_000  # frames that are worked on at once, an hour: 64 MB of 40 features
+KEPT = 1_200_000  # frames up to which chunks stay in memory: 384 MB of 40 features and their squares
 SCORED_FRAMES = 5_000  # whose likelihood is reported
 EPOCHS = 2  # EM steps at once; one Gaussian is found in one
 MOST_MLLT = 4  # Gaussians per column up to which MLLT is estimated
@@ -119,7 +120,7 @@ class Training:
 
     def chunks(self) -> Iterable[Chunks]:
         """The same by column; they stay in memory where they are few."""
-        if len(self.alignment) > BLOCK:
+        if len(self.alignment) > KEPT:
             return (Chunks.of(*block) for block in self.blocks())
         if self._chunks is None:
             self._chunks = [Chunks.of(*block) for block in self.blocks()]
@@ -150,12 +151,12 @@ class Training:
 
         def chunks() -> Iterator[Chunks]:
             for frames, owners in self.blocks():
-                kept = (silent := places[owners]) >= 0
-                if kept.any():
-                    yield Chunks.of(frames[kept], silent[kept])
+                here = (silent := places[owners]) >= 0
+                if here.any():
+                    yield Chunks.of(frames[here], silent[here])
 
+        kept = list(chunks()) if len(self.alignment) <= KEPT else None
         found = Mixtures(*(tensor[columns] for tensor in vars(self.mixtures).values()))
-        kept = list(chunks()) if len(self.alignment) <= BLOCK else None
         while 2 * found.weights.shape[1] <= most:
             found = found.split()
             for _ in range(EPOCHS):

@@ -76,15 +76,17 @@ def mllt(mixtures: Mixtures, blocks: Iterable[Chunks]) -> Tensor:
     columns, gaussians, size = mixtures.means.shape
     inverse = 1.0 / mixtures.variances.double()
     scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0.0  # a matrix for each row of the transform
-    for chunks in blocks:
-        total += float(chunks.real.sum())
-        shares = mixtures.shares(chunks)
+    for block in blocks:
+        total += float(block.real.sum())
+        moments = torch.zeros(gaussians, columns, size, size, dtype=torch.double)
+        for chunks in block.pieces():
+            shares = mixtures.shares(chunks)
+            for gaussian in range(gaussians):
+                apart = chunks.values[:, :, size:] - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
+                products = (apart * shares[:, :, gaussian : gaussian + 1]).mT @ apart
+                moments[gaussian].index_add_(0, chunks.columns, products.double())
         for gaussian in range(gaussians):
-            apart = chunks.values[:, :, size:] - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
-            products = (apart * shares[:, :, gaussian : gaussian + 1]).mT @ apart
-            moments = torch.zeros(columns, size, size, dtype=torch.double)
-            moments.index_add_(0, chunks.columns, products.double())
-            scatter += torch.einsum("sr,sij->rij", inverse[:, gaussian], moments)
+            scatter += torch.einsum("sr,sij->rij", inverse[:, gaussian], moments[gaussian])
     inverses = torch.linalg.inv(scatter / total)
     transform = torch.eye(size, dtype=torch.double)
     for _ in range(SWEEPS):
