@@ -1,10 +1,11 @@
 """What each stage of trained pipelines is worth: word and phoneme error rates of monophones, triphones and network.
 
-    python tests/benchmarks/stages.py clean=RUN:MANIFEST car=RUN:MANIFEST ... [--format json]
+    python tests/benchmarks/stages.py clean=RUN:MANIFEST car=RUN:MANIFEST ... [--last] [--format json]
 
 A name that is given several times, for example once for each fold, is pooled. Each stage decodes with its own weights: the best
-of its looks at dev, which for all but the last stage is one. Phonemes are counted against those on the best path of the right
-words, under the same stage.
+of its looks at dev, which for all but the last stage is one. A stage before the last has learnt from speech without its noise;
+what it is worth in noise is told by a run that ends with it, and `--last`. Phonemes are counted against those on the best path
+of the right words, under the same stage.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def phonemes_on(path: BestPath | None, acoustic: Acoustic) -> list[str]:
     return [unit for unit, _, _ in spans if unit != acoustic.topology.separator]
 
 
-def measure(run: Run, data: Manifest) -> Iterator[tuple[str, str, Counts]]:
-    """Each stage's errors on a set: stage, "WER" or "PER", counts."""
+def measure(run: Run, data: Manifest, last: bool) -> Iterator[tuple[str, str, Counts]]:
+    """Each stage's errors on a set, or the last one's: stage, "WER" or "PER", counts."""
     config = build(PipelineConfig, {k: v for k, v in run.config.items() if k != "mode"}, str(run.path / "config.json"))
     lexicon = open_lexicon(run.path)
     voices = voices_of(data)
@@ -59,7 +60,8 @@ def measure(run: Run, data: Manifest) -> Iterator[tuple[str, str, Counts]]:
         (utterance.words, Heard(energies(utterance.samples()), voices.get(utterance.speaker or "")))
         for utterance in track(data, f"read {data.name}")
     ]
-    for stage in STAGES[: STAGES.index(config.acoustic) + 1]:
+    end = STAGES.index(config.acoustic) + 1
+    for stage in STAGES[end - 1 if last else 0 : end]:
         acoustic, weights = open_acoustic(run, replace(config, acoustic=stage)), weights_of(run, stage)
         graph = open_graph(run.path, acoustic.topology, lexicon).with_word_cost(weights.word_cost)
         aligner = Aligner(acoustic.topology, lexicon)
@@ -78,13 +80,14 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", metavar="NAME=RUN:MANIFEST")
+    parser.add_argument("--last", action="store_true", help="the last stage of each run alone")
     parser.add_argument("--format", choices=["table", "json"], default="table", dest="output_format")
     arguments = parser.parse_args()
     pooled: dict[tuple[str, str], dict[str, Counts]] = defaultdict(lambda: defaultdict(Counts))
     for text in arguments.sets:
         name, _, rest = text.partition("=")
         run, _, data = rest.partition(":")
-        for stage, rate, counts in measure(Run.open(Path(run)), manifest.read(Path(data)).with_text()):
+        for stage, rate, counts in measure(Run.open(Path(run)), manifest.read(Path(data)).with_text(), arguments.last):
             pooled[stage, rate][name] += counts
     rows: list[dict[str, Any]] = [
         {"stage": stage, "rate": rate} | {name: f"{100 * c.rate:.2f} [{c.errors}/{c.words}]" for name, c in by_set.items()}
