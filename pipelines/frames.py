@@ -54,6 +54,13 @@ class Frames:
         """Each utterance's (T, F) as (T, F'), in a new file."""
         return write_frames(path, map(function, self))
 
+    def rewrite(self, function: Callable[[int, Tensor], Tensor]) -> None:
+        """Each utterance's number and (T, F) as (T, F), in the same file."""
+        values = np.memmap(self.path, dtype=np.float32, mode="r+", shape=self.values.shape)
+        for number, (end, length) in enumerate(zip(self.ends.tolist(), self.lengths, strict=True)):
+            values[end - length : end] = function(number, self[number]).numpy()
+        values.flush()
+
 
 def write_frames(path: Path, utterances: Iterable[Tensor]) -> Frames:
     """Write a file of frames, one utterance (T, F) after the other."""

@@ -147,12 +147,12 @@ class Moments(NamedTuple):
     variance: Tensor
 
 
-def cmvn(features: Tensor, voice: Moments | None = None, weight: float = 0.0) -> Tensor:
+def cmvn(features: Tensor, speaker: Moments | None = None, weight: float = 0.0) -> Tensor:
     """Cepstral (or mel) mean and variance normalisation over the utterance.
 
     Args:
         features: Of the utterance.
-        voice: Of all that its speaker says: an utterance of a word or two says more of the word than of the speaker.
+        speaker: Of all that its speaker says: an utterance of a word or two says more of the word than of the speaker.
         weight: How many frames these count for beside the utterance's own.
 
     Shape:
@@ -161,22 +161,34 @@ def cmvn(features: Tensor, voice: Moments | None = None, weight: float = 0.0) ->
     Source: means drawn towards what is known before, as in Gauvain and Lee 1994.
     """
     mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
-    if voice is not None:
+    if speaker is not None:
         share = weight / (weight + len(features))
-        apart = voice.mean - mean
-        variance = torch.lerp(deviation.square(), voice.variance, share) + share * (1.0 - share) * apart.square()
+        apart = speaker.mean - mean
+        variance = torch.lerp(deviation.square(), speaker.variance, share) + share * (1.0 - share) * apart.square()
         mean, deviation = mean + share * apart, variance.sqrt()
     return (features - mean) / deviation.clamp_min(1e-3)
 
 
-def cmvns(features: Tensor, lengths: Tensor) -> Tensor:
+def cmvns(features: Tensor, lengths: Tensor, speakers: Moments | None = None, weights: Tensor | None = None) -> Tensor:
     """As `cmvn` of each utterance of a batch; zero behind them.
+
+    Args:
+        features: Of the utterances.
+        lengths: Their frames.
+        speakers: Moments of each utterance's speaker, (B, F).
+        weights: With them, how many frames these count for, (B,): 0 where no speaker is known.
 
     Shape:
         (B, T, F), (B,) -> (B, T, F)
     """
     count = lengths.to(features.device, non_blocking=True)[:, None, None]
     heard = torch.arange(features.shape[1], device=features.device)[None, :, None] < count
-    centred = (features - (features * heard).sum(1, keepdim=True) / count) * heard
-    deviation = (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(1e-3)
-    return centred / deviation
+    mean = (features * heard).sum(1, keepdim=True) / count
+    centred = (features - mean) * heard
+    variance = centred.square().sum(1, keepdim=True) / count
+    if speakers is not None and weights is not None:
+        share = weights[:, None, None] / (weights[:, None, None] + count)
+        apart = speakers.mean.unsqueeze(1) - mean
+        variance = torch.lerp(variance, speakers.variance.unsqueeze(1), share) + share * (1.0 - share) * apart.square()
+        centred = (centred - share * apart) * heard
+    return centred / variance.sqrt().clamp_min(1e-3)

@@ -11,7 +11,6 @@ from pipelines.batches import pad
 from pipelines.ctc import features
 from pipelines.ctc.config import EncoderConfig
 from pipelines.ctc.edges import cut, part_of, score_spoken, speech_edges, spoken
-from pipelines.ctc.front_end import front_end
 from pipelines.ctc.items import Item, Stored
 from pipelines.ctc.network import Network, score_all, steps_of
 from pipelines.ctc.scenes import Scenes
@@ -19,12 +18,17 @@ from pipelines.e2e.tokens import Tokens
 from pipelines.modes import open_recognizer
 from pipelines.phoneme import ctc
 from speechbench import audio, manifest
-from speechbench.features import frames_of
+from speechbench.features import Moments, cmvn, frames_of, log_mel
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.recognizer import ORACLES, Request
 from speechbench.run import Run
 
 WORDS = ["cat", "zebra", "dog"]
+
+
+def heard(samples):
+    """The features of an utterance whose speaker is unknown."""
+    return cmvn(log_mel(samples, 40))
 
 
 def recorded(before, after, noise=0.003, seed=0, by="characters"):
@@ -43,28 +47,28 @@ def recorded(before, after, noise=0.003, seed=0, by="characters"):
 @pytest.mark.parametrize("noise", [0.001, 0.01])
 def test_edges_of_the_speech_are_found(before, after, noise):
     samples, first, frames = recorded(before, after, noise)
-    start, end = speech_edges(front_end(40)(samples))
+    start, end = speech_edges(heard(samples))
     assert start == pytest.approx(first, abs=9) and end == pytest.approx(first + frames, abs=9)
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.1])
 def test_noise_that_hides_the_edges_hides_no_speech(noise):
     samples, first, frames = recorded(2.0, 3.0, noise)
-    start, end = speech_edges(front_end(40)(samples))
+    start, end = speech_edges(heard(samples))
     assert start < first + 9 and end > first + frames - 9
 
 
 def test_a_pause_within_the_speech_is_kept():
     one, _, _ = recorded(1.0, 1.0)
     two, _, frames = recorded(1.0, 1.0, seed=1)
-    start, end = speech_edges(front_end(40)(np.concatenate([one, two])))
+    start, end = speech_edges(heard(np.concatenate([one, two])))
     assert start == pytest.approx(100, abs=9)
     assert end == pytest.approx(frames_of(one.size) + 100 + frames, abs=9)
 
 
 def test_the_level_moves_no_edge():
     samples, *_ = recorded(1.0, 2.0, 0.01)
-    assert speech_edges(front_end(40)(samples)) == speech_edges(front_end(40)(0.1 * samples))
+    assert speech_edges(heard(samples)) == speech_edges(heard(0.1 * samples))
 
 
 @pytest.mark.parametrize("features", [torch.zeros(50, 4), torch.full((3, 4), torch.nan), torch.ones(1, 4)])
@@ -101,7 +105,7 @@ def test_speech_is_scored_at_its_place():
     torch.manual_seed(0)
     network = Network(5, EncoderConfig(bands=40, channels=16, recurrent=16, layers=1))
     samples, first, _ = recorded(2.0, 3.0)
-    whole = front_end(40)(samples)
+    whole = heard(samples)
     scores = score_spoken(network, whole, 0.3)
     assert len(scores) == steps_of(len(whole))
     start, part = spoken(whole, 0.3)
@@ -159,7 +163,7 @@ def slow_speaker(tmp_path):
 
 def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_speaker, tmp_path):
     tokens, skipped = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")).numbers, Skipped()
-    features.write(tmp_path / "features", slow_speaker, 40)
+    features.write(tmp_path / "features", slow_speaker, 40, 5.0)
     toy, slow, full = features.read_items(tmp_path / "features", slow_speaker, tokens, 0.3, skipped)
     wholes = features.read_items(tmp_path / "features", slow_speaker, tokens, 1e6, skipped)
     assert not skipped.reasons
@@ -170,8 +174,8 @@ def test_items_know_where_they_begin_and_keep_frames_enough_for_their_text(slow_
 
 def test_the_index_alone_says_the_same(slow_speaker, tmp_path):
     tokens = Tokens((" ", *"abcdefghijklmnopqrstuvwxyz")).numbers
-    features.write(tmp_path / "whole", slow_speaker, 40)
-    features.write(tmp_path / "index", slow_speaker, 40, index_only=True)
+    features.write(tmp_path / "whole", slow_speaker, 40, 5.0)
+    features.write(tmp_path / "index", slow_speaker, 40, 5.0, index_only=True)
     assert not (tmp_path / "index" / "frames.f32").exists()
     found = [features.read_items(tmp_path / name, slow_speaker, tokens, 0.3, Skipped()) for name in ("whole", "index")]
     assert [(i.id, i.start, i.frames) for i in found[0]] == [(i.id, i.start, i.frames) for i in found[1]]
@@ -201,25 +205,53 @@ def test_epochs_are_judged_by_what_is_heard_in_use(slow_speaker, tmp_path, monke
     assert len(heard) == 3 and max(heard) == pytest.approx(frames, abs=20)
 
 
-def test_scenes_are_heard_where_their_clean_speech_lies():
+def test_scenes_are_heard_where_their_clean_speech_lies(monkeypatch):
     """Features 0, 1, 2, ... by frame; of the short one a little less was rendered than its manifest says."""
     clean = {
         "long": Item("long", "x", 12, torch.tensor([1]), start=8),
         "short": Item("short", "y", 6, torch.tensor([2]), start=4),
     }
     scenes = [SimpleNamespace(id=f"{name}-noisy", clean_id=name, snr_db=None, heard=iter(())) for name in clean]
-    frames = torch.tensor([30, 9])
+    samples = 160 * (torch.tensor([30, 9]) - 1)
 
     def render(groups):
-        return (SimpleNamespace(samples=torch.zeros(2, 1), lengths=frames, scenes=list(group)) for group in groups)
+        return (SimpleNamespace(samples=torch.zeros(2, 1), lengths=samples, scenes=list(group)) for group in groups)
 
-    def count_up(samples, lengths):
-        return torch.arange(30.0).expand(2, 30).unsqueeze(2), lengths
-
+    monkeypatch.setattr("pipelines.ctc.scenes.log_mels", lambda *_: torch.arange(30.0).expand(2, 30).unsqueeze(2))
+    monkeypatch.setattr("pipelines.ctc.scenes.cmvns", lambda energies, lengths: energies)
     renderer = SimpleNamespace(scenes=lambda epoch: scenes, render=render)
-    source = Scenes(renderer, clean, count_up, Skipped())
+    source = Scenes(renderer, clean, 1, Skipped())
     assert [(item.id, item.start, item.frames) for item in source.items] == [("long-noisy", 8, 12), ("short-noisy", 4, 6)]
     [(_, batch)] = source.read(0, {0: [0, 1]})
     assert batch.lengths.tolist() == [12, 5]
     assert batch.features[0, :, 0].tolist() == list(range(8, 20))
     assert batch.features[1, :, 0].tolist() == [4, 5, 6, 7, 8] + 7 * [0]
+
+
+def test_scenes_are_heard_beside_what_their_speaker_says_in_noise():
+    """Ann is known from the first epoch's noise; of ben nothing else is heard, and who says d nobody knows."""
+    rng = np.random.default_rng(0)
+    names = {"a": "ann", "b": "ann", "c": "ann", "d": None, "e": "ben"}
+    clean = {key: Item(key, "x", 51, torch.tensor([1]), speaker=who) for key, who in names.items()}
+    loudness = dict(zip(names, (0.01, 0.1, 0.3, 0.1, 0.1), strict=True))
+    audio_of = {(key, epoch): torch.tensor(rng.normal(0, loudness[key], 8000)).float() for key in names for epoch in (0, 1)}
+
+    def scenes(epoch):
+        return [SimpleNamespace(id=f"{key}-noisy", clean_id=key, epoch=epoch, snr_db=None, heard=iter(())) for key in names]
+
+    def render(groups):
+        for group in map(list, groups):
+            rows = torch.stack([audio_of[one.clean_id, one.epoch] for one in group])
+            yield SimpleNamespace(samples=rows, lengths=torch.full((len(group),), 8000), scenes=group)
+
+    def mel(key, epoch):
+        return log_mel(audio_of[key, epoch], 40)
+
+    source = Scenes(SimpleNamespace(scenes=scenes, render=render), clean, 40, Skipped(), 20.0)
+    [(_, batch)] = source.read(1, {0: [2, 3, 4]})
+    said = torch.cat([mel(key, 0) for key in "abc"])
+    ann = Moments(said.mean(0), said.var(0, correction=0))
+    wanted = [cmvn(mel("c", 1), ann, 20.0), cmvn(mel("d", 1)), cmvn(mel("e", 1))]
+    for row, features in zip(batch.features, wanted, strict=True):
+        torch.testing.assert_close(row, features, atol=1e-3, rtol=1e-3)
+    assert (wanted[0] - cmvn(mel("c", 1))).abs().mean() > 0.1

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct
 
-from speechbench.features import band_frequencies, band_places, cmvn, cmvns, log_mel, log_mels, mfcc, with_deltas
+from speechbench.features import Moments, band_frequencies, band_places, cmvn, cmvns, log_mel, log_mels, mfcc, with_deltas
 
 RATE = 16_000
 
@@ -132,3 +132,16 @@ def test_each_utterance_of_a_batch_has_the_features_that_it_has_alone():
         torch.testing.assert_close(row[:count], log_mel(one, 40), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(normal_row[:count], cmvn(log_mel(one, 40)), atol=1e-3, rtol=1e-3)
         assert not normal_row[count:].any()
+
+
+def test_each_utterance_of_a_batch_is_normalised_beside_its_own_speaker():
+    chance = torch.Generator().manual_seed(0)
+    rows, frames = 5.0 * torch.randn(3, 60, 7, generator=chance) - 20.0, torch.tensor([60, 1, 23])
+    speakers = Moments(torch.randn(3, 7, generator=chance) - 20.0, 20.0 + torch.rand(3, 7, generator=chance))
+    weights = torch.tensor([5.0, 40.0, 0.0])  # nobody knows who says the third
+    batch = cmvns(rows, frames, speakers, weights)
+    for number, count in enumerate(frames.tolist()):
+        speaker = Moments(speakers.mean[number], speakers.variance[number])
+        alone = cmvn(rows[number, :count], speaker, float(weights[number]))
+        torch.testing.assert_close(batch[number, :count], alone, atol=1e-3, rtol=1e-3)
+        assert not batch[number, count:].any()

@@ -8,7 +8,6 @@ from made_speech import make_noise, make_speech
 from pipelines.ahead import ahead
 from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.ctc.conformer import ConformerLayer
-from pipelines.ctc.front_end import batch_front_end
 from pipelines.ctc.items import Item, Stored
 from pipelines.ctc.network import Network
 from pipelines.ctc.norms import speech_of
@@ -107,7 +106,7 @@ def test_training_on_scenes_that_processes_read_goes_as_on_the_processor(tmp_pat
     known = {one.id: Item(one.id, "", frames_of(round(one.duration * 16_000)), tokens) for one in speech}
 
     def source(device, reader=None):
-        return Scenes(Live(plan, Skipped(), device, reader), known, batch_front_end(BANDS), Skipped())
+        return Scenes(Live(plan, Skipped(), device, reader), known, BANDS, Skipped())
 
     with apart(3) as reader:
         there = losses("cuda", source("cuda", reader))

@@ -8,10 +8,11 @@ import torch
 from made_speech import make_speech
 
 from pipelines.phoneme.config import GmmConfig
-from pipelines.phoneme.heard import Heard, Listener, energies, voices_of
+from pipelines.phoneme.heard import Heard, all_cepstra, energies
 from pipelines.phoneme.stages import features_of
+from pipelines.speakers import Listener, speakers_of
 from speechbench import manifest
-from speechbench.features import Moments, cepstra, cmvn
+from speechbench.features import Moments, cmvn
 from speechbench.manifest import Manifest
 
 CHANCE = torch.Generator().manual_seed(0)
@@ -26,14 +27,14 @@ def moments(values):
 
 
 @pytest.mark.parametrize(("frames", "weight"), [(43, 10.0), (1, 10.0), (600, 2.5), (40, 4000.0)])
-def test_the_voice_counts_as_so_many_frames(frames, weight):
+def test_the_speaker_counts_as_so_many_frames(frames, weight):
     """As if frames of these moments stood beside the utterance's own."""
-    own, voice = made(frames), moments(made(5000))
+    own, speaker = made(frames), moments(made(5000))
     share = weight / (weight + frames)
-    mean = (1 - share) * own.double().mean(0) + share * voice.mean
-    square = (1 - share) * own.double().square().mean(0) + share * (voice.variance + voice.mean.double().square())
+    mean = (1 - share) * own.double().mean(0) + share * speaker.mean
+    square = (1 - share) * own.double().square().mean(0) + share * (speaker.variance + speaker.mean.double().square())
     wanted = (own - mean) / (square - mean.square()).sqrt()
-    torch.testing.assert_close(cmvn(own, voice, weight), wanted.float(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cmvn(own, speaker, weight), wanted.float(), atol=1e-4, rtol=1e-4)
 
 
 def test_no_weight_and_nothing_else_said_leave_the_utterance_to_itself():
@@ -48,33 +49,33 @@ def test_a_listener_knows_each_speaker_from_all_that_was_said():
     for speaker, utterances in said.items():
         for mel in utterances:
             listener.hear(speaker, mel)
-    voices = listener.voices()
-    assert set(voices) == {"ann", "ben"}
-    for speaker, voice in voices.items():
-        whole = moments(cepstra(torch.cat(said[speaker]), 40))
-        torch.testing.assert_close(voice, whole, atol=1e-3, rtol=1e-3)
+    speakers = listener.speakers()
+    assert set(speakers) == {"ann", "ben"}
+    for speaker, found in speakers.items():
+        whole = moments(torch.cat(said[speaker]))
+        torch.testing.assert_close(found, whole, atol=1e-3, rtol=1e-3)
 
 
 def test_a_speaker_of_whom_nothing_but_silence_is_known_gives_numbers():
     listener, silent = Listener(), energies(np.zeros(16_000, np.float32))
     for _ in range(3):
-        listener.hear("ann", silent)
-    heard = Heard(silent, listener.voices()["ann"])
-    assert (heard.voice.variance >= 0).all()
+        listener.hear("ann", all_cepstra(silent))
+    heard = Heard(silent, listener.speakers()["ann"])
+    assert (heard.speaker.variance >= 0).all()
     assert features_of(GmmConfig(), None)(heard).isfinite().all()
 
 
-def test_voices_of_a_manifest_are_of_those_who_say_more_than_one_thing(tmp_path):
+def test_speakers_of_a_manifest_are_of_those_who_say_more_than_one_thing(tmp_path):
     first, second, third, fourth, gone = manifest.read(make_speech(tmp_path, [1.0, 2.0, 1.5, 1.2, 1.3])).utterances
     gone.audio_filepath.unlink()
     said = Manifest((first, second, gone, replace(third, speaker="ben"), replace(fourth, speaker=None)))
-    voices = voices_of(said)
-    assert set(voices) == {"ann"}
+    speakers = speakers_of(said, energies)
+    assert set(speakers) == {"ann"}
     listener = Listener()
     for one in (first, second):
         listener.hear("ann", energies(one.samples()))
-    torch.testing.assert_close(voices["ann"], listener.voices()["ann"])
-    assert voices_of(Manifest((replace(third, speaker="ben"), replace(fourth, speaker=None)))) == {}
+    torch.testing.assert_close(speakers["ann"], listener.speakers()["ann"])
+    assert speakers_of(Manifest((replace(third, speaker="ben"), replace(fourth, speaker=None))), energies) == {}
 
 
 def test_features_of_a_short_word_are_less_the_words_and_more_the_speakers():
@@ -82,9 +83,9 @@ def test_features_of_a_short_word_are_less_the_words_and_more_the_speakers():
     steady = energies(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
     listener = Listener()
     for mel in (steady, steady + torch.linspace(-3.0, 3.0, 40)):
-        listener.hear("ann", mel)
-    alone, beside = (features_of(GmmConfig(), None)(Heard(steady, voice)) for voice in (None, listener.voices()["ann"]))
+        listener.hear("ann", all_cepstra(mel))
+    alone, beside = (features_of(GmmConfig(), None)(Heard(steady, speaker)) for speaker in (None, listener.speakers()["ann"]))
     assert alone[:, 1].mean().abs() < 0.01 < 0.1 < beside[:, 1].mean().abs()
     torch.testing.assert_close(alone[:, 13:], beside[:, 13:])
-    off = features_of(GmmConfig(speaker_frames=0.0), None)(Heard(steady, listener.voices()["ann"]))
+    off = features_of(GmmConfig(speaker_frames=0.0), None)(Heard(steady, listener.speakers()["ann"]))
     torch.testing.assert_close(off, alone)

@@ -55,7 +55,7 @@ def made_of(run):
 def test_its_network_is_trained_as_that_of_end_to_end():
     """So that what lies between the two is what the lexicon is worth."""
     mine = {field.name: getattr(CtcConfig(), field.name) for field in fields(CtcConfig)}
-    assert mine.keys() == {"silence", "encoder", "augment", "training"}
+    assert mine.keys() == {"silence", "speaker_frames", "encoder", "augment", "training"}
     assert mine == {name: getattr(E2eConfig(), name) for name in mine}
 
 

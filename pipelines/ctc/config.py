@@ -15,6 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Literal["auto", "on", "off"]
 
 SILENCE = 0.3  # s before and behind the speech that a network hears, in training and in use
+SPEAKER_FRAMES = 5.0  # that all of its speaker's speech counts for beside an utterance that is normalised
 STEPS = 200  # of an epoch; with fewer a small training set takes many epochs
 UTTERANCES = 4  # of a batch, about, that batch norm wants however few steps that leaves
 BATCH_SECONDS = 4.0, 16.0  # the least and the most that these may make of a batch

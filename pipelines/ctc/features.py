@@ -11,12 +11,12 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.edges import part_of, speech_edges
-from pipelines.ctc.front_end import front_end
 from pipelines.ctc.items import Item, fitting
 from pipelines.frames import Frames, write_frames
+from pipelines.speakers import Listener, Speakers
 from speechbench import files
 from speechbench.errors import SpeechbenchError
-from speechbench.features import FRAME_SHIFT
+from speechbench.features import FRAME_SHIFT, cmvn, log_mel
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 
@@ -25,13 +25,14 @@ FRAMES, INDEX, SKIPPED = "frames.f32", "frames.json", "skipped.json"
 Tokens = Callable[[Sequence[str]], Tensor]  # the token numbers (U,) of words
 
 
-def write(folder: Path, manifest: Manifest, bands: int, *, index_only: bool = False) -> None:
+def write(folder: Path, manifest: Manifest, bands: int, speaker_frames: float, *, index_only: bool = False) -> None:
     """Compute the features of a manifest, and where in them there is speech, unless they are there.
 
     Args:
         folder: Made.
         manifest: What is heard.
         bands: Of the features.
+        speaker_frames: That all of its speaker's speech counts for beside an utterance that is normalised.
         index_only: Leave the features out, where other noise will be laid under the speech in each epoch.
 
     Raises:
@@ -39,21 +40,36 @@ def write(folder: Path, manifest: Manifest, bands: int, *, index_only: bool = Fa
     """
     if folder.exists():
         return
-    skipped, index = Skipped(), dict[str, dict[str, object]]()
+    skipped, listener = Skipped(), Listener()
+    heard, lengths_and_edges = list[Utterance](), list[tuple[int, tuple[int, int]]]()
 
-    def features() -> Iterator[Tensor]:
-        for utterance, values in extract(manifest, front_end(bands), skipped, f"features of {manifest.name}"):
-            index[utterance.id] = {"frames": len(values), "speech": speech_edges(values)}
-            yield values
-        if not index:
+    def energies() -> Iterator[Tensor]:
+        label = f"features of {manifest.name}"
+        for utterance, mel in extract(manifest, lambda samples: log_mel(samples, bands), skipped, label):
+            heard.append(utterance)
+            listener.hear(utterance.speaker, mel)
+            yield mel
+        if not heard:
             raise SpeechbenchError(f"{manifest.name}: no utterance can be used: {next(iter(skipped.reasons.values()))}")
 
+    def normalised(number: int, mel: Tensor) -> Tensor:
+        features = cmvn(mel, speakers.get(heard[number].speaker or ""), speaker_frames)
+        lengths_and_edges.append((len(features), speech_edges(features)))
+        return features
+
     with files.writing_folder(folder) as aside:
+        speakers: Speakers = {}
         if index_only:
-            for _ in features():
-                pass
+            for number, mel in enumerate(energies()):
+                normalised(number, mel)
         else:
-            write_frames(aside / FRAMES, features())
+            frames = write_frames(aside / FRAMES, energies())
+            speakers = listener.speakers()
+            frames.rewrite(normalised)
+        index = {
+            utterance.id: {"frames": length, "speech": edges}
+            for utterance, (length, edges) in zip(heard, lengths_and_edges, strict=True)
+        }
         files.write_json(aside / INDEX, index)
         files.write_json(aside / SKIPPED, skipped.reasons)
 
@@ -102,6 +118,6 @@ def read_fitting(
 
 def _item(utterance: Utterance, tokens: Tokens, silence: float, frames: int, speech: tuple[int, int]) -> Item:
     """An utterance without what is left out; where its text would not fit into the rest, a whole one."""
-    whole = Item(utterance.id, utterance.text or "", frames, tokens(utterance.words))
+    whole = Item(utterance.id, utterance.text or "", frames, tokens(utterance.words), speaker=utterance.speaker)
     start, count = part_of(speech, frames, silence)
     return replace(whole, start=start, frames=count) if whole.fits(count) else whole

@@ -27,6 +27,7 @@ class Item:
     frames: int
     tokens: Tensor
     labels: Labels = field(default_factory=dict)
+    speaker: str | None = None
     start: int = 0  # the first frame of what was recorded that is used; silence lies before it
 
     def fits(self, frames: int) -> bool:

@@ -13,7 +13,14 @@ from torch import Tensor
 from pipelines.ctc.edges import cut
 from pipelines.ctc.heads import Labels
 from pipelines.ctc.items import Batch, Batches, Item, too_short
+from pipelines.ctc.speakers import Table
+from pipelines.speakers import Listener
+from speechbench.features import cmvns, frames_of, log_mels
 from speechbench.manifest import Skipped
+from speechbench.progress import track
+
+HEARD = 20  # scenes of a speaker that tell how the speaker sounds in noise
+AT_ONCE = 32  # of them that are rendered at once
 
 
 class Noise(Protocol):
@@ -91,8 +98,9 @@ class Scenes:
 
     renderer: Renderer
     clean: Mapping[str, Item]  # by the utterance's id
-    front_end: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (B, N), lengths (B,) -> (B, T, F), lengths (B,) on the CPU
+    bands: int  # of the features
     skipped: Skipped
+    speaker_frames: float = 0.0  # that all of its speaker's speech counts for beside an utterance that is normalised
     label: Callable[[Scene], Labels] = no_labels  # what a scene says of its own, beside what its utterance says
 
     @cached_property
@@ -106,7 +114,8 @@ class Scenes:
         by_id = {item.id: item for item in self.items}
         number_of = {scenes[place].id: number for number, places in groups.items() for place in places}
         for batch in self.renderer.render([scenes[place] for place in places] for places in groups.values()):
-            features, lengths = self.front_end(batch.samples, batch.lengths)
+            features, lengths = self._energies(batch)
+            features = self._normalised(batch, features, lengths)
             items, kept = list[Item](), list[int]()
             starts = torch.tensor([by_id[scene.id].start for scene in batch.scenes])
             lengths = torch.minimum(torch.tensor([by_id[scene.id].frames for scene in batch.scenes]), lengths - starts)
@@ -124,3 +133,33 @@ class Scenes:
 
     def _usable(self, epoch: int) -> list[Scene]:
         return [scene for scene in self.renderer.scenes(epoch) if scene.clean_id in self.clean]
+
+    def _energies(self, batch: Rendered) -> tuple[Tensor, Tensor]:
+        """Log-mel energies (B, T, F), and lengths in frames (B,) on the CPU."""
+        lengths = torch.tensor([frames_of(length) for length in batch.lengths.tolist()])
+        return log_mels(batch.samples, batch.lengths, self.bands), lengths
+
+    def _normalised(self, batch: Rendered, energies: Tensor, lengths: Tensor) -> Tensor:
+        if self._speakers is None:
+            return cmvns(energies, lengths)
+        return cmvns(energies, lengths, *self._speakers.of_batch([self._speaker(scene) for scene in batch.scenes]))
+
+    def _speaker(self, scene: Scene) -> str | None:
+        return self.clean[scene.clean_id].speaker
+
+    @cached_property
+    def _speakers(self) -> Table | None:
+        """How those sound who have several scenes: in the first few scenes of each, in the noise of the first epoch."""
+        by_speaker: dict[str, list[Scene]] = {}
+        for scene in self._usable(0) if self.speaker_frames else []:
+            if (speaker := self._speaker(scene)) is not None:
+                by_speaker.setdefault(speaker, []).append(scene)
+        chosen = [scene for scenes in by_speaker.values() if len(scenes) > 1 for scene in scenes[:HEARD]]
+        listener, device = Listener(), torch.device("cpu")
+        groups = [chosen[first : first + AT_ONCE] for first in range(0, len(chosen), AT_ONCE)]
+        for batch in self.renderer.render(track(groups, "speakers in noise")):
+            energies, lengths = self._energies(batch)
+            device = energies.device
+            for scene, mel, frames in zip(batch.scenes, energies.cpu(), lengths.tolist(), strict=True):
+                listener.hear(self._speaker(scene), mel[:frames])
+        return Table.of(listener.speakers(), self.speaker_frames, device) if chosen else None

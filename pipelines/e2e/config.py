@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, TrainingConfig
+from pipelines.ctc.config import SILENCE, SPEAKER_FRAMES, AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 
@@ -38,6 +38,7 @@ class E2eConfig:
     seed: int = 0
     pieces: int = 0  # times that neighbouring characters must occur in the texts to become one token; 0: characters alone
     silence: float = SILENCE  # s before and behind the speech that the network hears
+    speaker_frames: float = SPEAKER_FRAMES  # that all of its speaker's speech counts for beside an utterance that is normalised
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -46,4 +47,4 @@ class E2eConfig:
     beam: float = 11.0  # of the search, in scaled log-likelihood
 
     def __post_init__(self) -> None:
-        check_bounds(self, beam=(1, math.inf), pieces=(0, math.inf), silence=(0, math.inf))
+        check_bounds(self, beam=(1, math.inf), pieces=(0, math.inf), silence=(0, math.inf), speaker_frames=(0, math.inf))

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pipelines import tensors
-from pipelines.batches import extract
 from pipelines.ctc.beam import prefix_beam
 from pipelines.ctc.edges import score_spoken
-from pipelines.ctc.front_end import front_end
 from pipelines.ctc.network import STEP, Network
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.tokens import SPACE, Tokens, greedy
 from pipelines.packages import missing_packages
+from pipelines.speakers import heard_of
 from speechbench.config import build
 from speechbench.errors import SpeechbenchError
 from speechbench.files import read_json
@@ -47,7 +46,6 @@ class E2eRecognizer:
         config = {key: value for key, value in run.config.items() if key != "mode"}
         self.config = build(E2eConfig, config, str(run.path / "config.json"))
         self.tokens = Tokens(tuple(read_json(run.path / "units.json")))
-        self.front_end = front_end(self.config.encoder.bands)
         self.network = Network(self.tokens.columns, self.config.encoder)
         state, _ = tensors.load(run.path / NETWORK)
         try:
@@ -77,9 +75,13 @@ class E2eRecognizer:
         return score_spoken(self.network, features, self.config.silence)
 
     def transcribe(self, manifest: Manifest, skipped: Skipped, request: Request = BEST) -> Iterator[Hypothesis]:
-        """For each utterance the best words with the language model, the network's own text, and what else is asked for."""
+        """For each utterance the best words with the language model, the network's own text, and what else is asked for.
+
+        All that a speaker says in the manifest tells how the speaker sounds.
+        """
         decoder = None if request.greedy else self.decoder
-        for utterance, features in extract(manifest, self.front_end, skipped, f"decode {manifest.name}"):
+        bands, frames = self.config.encoder.bands, self.config.speaker_frames
+        for utterance, features in heard_of(manifest, bands, frames, skipped, f"decode {manifest.name}"):
             scores = self.score(features)
             text = greedy(scores, self.tokens)
             if decoder is None:

@@ -17,7 +17,6 @@ from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.device import chosen_device
 from pipelines.ctc.figures import head_figures
-from pipelines.ctc.front_end import batch_front_end
 from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import CANDIDATES, Network, report_size, score_all
 from pipelines.ctc.scenes import Renderer, Scenes, no_labels
@@ -80,8 +79,8 @@ def train(
         lexicon = prepare_words(run, config.language_model, texts, partial(spell, pieces=pieces))
         report_language_model(run, dev)
         write_json(run.path / UNITS, list(Tokens.of(lexicon).units))
-        features.write(folder / "train", manifest, bands, index_only=renderer is not None)
-        features.write(folder / "dev", dev, bands)
+        features.write(folder / "train", manifest, bands, config.speaker_frames, index_only=renderer is not None)
+        features.write(folder / "dev", dev, bands, config.speaker_frames)
     parallel.wait()
     tokens = Tokens(tuple(read_json(run.path / UNITS)))
     source = _source(run, config, manifest, tokens, labeller, skipped, renderer)
@@ -129,7 +128,7 @@ def _source(
     if renderer is None:
         return Stored(items, features.read(folder, bands), chosen_device(config.training.device).type == "cuda")
     label = labeller.of_scene if labeller else no_labels
-    return Scenes(renderer, {item.id: item for item in items}, batch_front_end(bands), skipped, label)
+    return Scenes(renderer, {item.id: item for item in items}, bands, skipped, config.speaker_frames, label)
 
 
 def _labelled(items: Sequence[Item], manifest: Manifest, labeller: Labeller | None) -> Sequence[Item]:

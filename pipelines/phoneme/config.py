@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.ctc.config import SILENCE, AugmentConfig, EncoderConfig, Precision, TrainingConfig
+from pipelines.ctc.config import SILENCE, SPEAKER_FRAMES, AugmentConfig, EncoderConfig, Precision, TrainingConfig
 from pipelines.words import LanguageModelConfig
 from speechbench.config import check_bounds
 from speechbench.lexicon import Stress
@@ -18,7 +18,7 @@ class GmmConfig:
     """The Gaussian mixtures: of monophones, which find the first alignment, and of triphones."""
 
     mfcc: int = 13  # cepstral coefficients
-    speaker_frames: float = 5.0  # that all of its speaker's speech counts for beside an utterance that is normalised
+    speaker_frames: float = SPEAKER_FRAMES  # that all of its speaker's speech counts for beside an utterance that is normalised
     splice: int = 4  # frames on either side that LDA sees
     dimensions: int = 40  # that LDA keeps
     monophone_gaussians: int = 4  # per state, a power of 2
@@ -77,12 +77,13 @@ class CtcConfig:
     """The network that tells phonemes without an alignment, with what end to end has for characters."""
 
     silence: float = SILENCE  # s before and behind the speech that the network hears
+    speaker_frames: float = SPEAKER_FRAMES  # as in `GmmConfig`
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        check_bounds(self, silence=(0, math.inf))
+        check_bounds(self, silence=(0, math.inf), speaker_frames=(0, math.inf))
 
 
 @dataclass(frozen=True)

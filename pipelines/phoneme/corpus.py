@@ -15,7 +15,8 @@ from torch import Tensor
 from pipelines.batches import extract
 from pipelines.frames import Frames
 from pipelines.phoneme.align import Alignment
-from pipelines.phoneme.heard import BANDS, Energies, Listener, energies
+from pipelines.phoneme.heard import BANDS, Energies, all_cepstra, energies
+from pipelines.speakers import Listener
 from speechbench import files
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
@@ -24,7 +25,7 @@ from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 
-INDEX, SKIPPED, VOICES, HEARD, PLAIN = "utterances.json", "skipped.json", "voices.json", "heard.f32", "plain.f32"
+INDEX, SKIPPED, SPEAKERS, HEARD, PLAIN = "utterances.json", "skipped.json", "speakers.json", "heard.f32", "plain.f32"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Corpus:
 
     def __init__(self, folder: Path) -> None:
         self.spoken = [Spoken(**row) for row in files.read_json(folder / INDEX)]
-        self._voices = files.read_json(folder / VOICES)  # of each file, by speaker
+        self._speakers = files.read_json(folder / SPEAKERS)  # of each file, by speaker
         firsts = {one.plain: one for one in reversed(self.spoken)}
         self.said = [firsts[number] for number in range(len(firsts))]
         self.heard = self._open(folder / HEARD, self.spoken, 0)
@@ -60,9 +61,9 @@ class Corpus:
         self.at_speeds = [self._open(folder / _at_speed(place), self.spoken, place) for place in range(1, speeds)]
 
     def _open(self, path: Path, spoken: Sequence[Spoken], place: int) -> Energies:
-        voices = {speaker: Moments(*map(torch.tensor, moments)) for speaker, moments in self._voices[path.name].items()}
+        speakers = {speaker: Moments(*map(torch.tensor, moments)) for speaker, moments in self._speakers[path.name].items()}
         frames = Frames(path, [one.frames[place] for one in spoken], BANDS)
-        return Energies(frames, [voices.get(one.speaker or "") for one in spoken])
+        return Energies(frames, [speakers.get(one.speaker or "") for one in spoken])
 
     def as_heard(self, alignment: Alignment) -> list[Alignment]:
         """An alignment of the plain speech as one of each utterance that it sounds in."""
@@ -130,7 +131,7 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
                 )
             for name, values in written.items():
                 streams[name].write(values.numpy().tobytes())
-                listeners[name].hear(utterance.speaker, values)
+                listeners[name].hear(utterance.speaker, all_cepstra(values))
             lengths = [len(heard), *map(len, copies.values())]
             spoken.append(Spoken(utterance.id, utterance.words, utterance.speaker, lengths, number))
     finally:
@@ -141,11 +142,11 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
     if not twins:
         (folder / PLAIN).unlink()
         spoken = [replace(one, plain=number) for number, one in enumerate(spoken)]
-    voices = {
-        name: {speaker: [moment.tolist() for moment in moments] for speaker, moments in listener.voices().items()}
+    speakers = {
+        name: {speaker: [moment.tolist() for moment in moments] for speaker, moments in listener.speakers().items()}
         for name, listener in listeners.items()
     }
-    files.write_json(folder / VOICES, voices)
+    files.write_json(folder / SPEAKERS, speakers)
     files.write_json(folder / INDEX, [asdict(one) for one in spoken])
 
 

@@ -16,14 +16,12 @@ from torch import Tensor
 from pipelines.ctc import features
 from pipelines.ctc.checkpoint import Row
 from pipelines.ctc.device import chosen_device
-from pipelines.ctc.edges import spoken
 from pipelines.ctc.items import Source, Stored
 from pipelines.ctc.network import Network, greedy_tokens, report_size, score_all
 from pipelines.ctc.train import Training, log_priors
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig
 from pipelines.phoneme.recognizer import WEIGHTS
-from speechbench.features import cmvn
 from speechbench.lexicon import Lexicon
 from speechbench.manifest import Manifest, Skipped
 from speechbench.score import Counts, align, count
@@ -67,7 +65,7 @@ def source_of(
     def tokens(words: Sequence[str]) -> Tensor:
         return torch.tensor([numbers[unit] for unit in phonemes_of(words, lexicon, topology.separator)], dtype=torch.long)
 
-    features.write(folder, manifest, config.encoder.bands)
+    features.write(folder, manifest, config.encoder.bands, config.speaker_frames)
     items = features.read_fitting(folder, manifest, tokens, config.silence, skipped, log)
     return Stored(items, features.read(folder, config.encoder.bands), chosen_device(config.training.device).type == "cuda")
 
@@ -88,7 +86,7 @@ def fit(
     Args:
         folder: Of the stage.
         source: Of what is trained on.
-        dev: Words and log-mel energies (T, F); the best epoch by greedy PER is chosen on it.
+        dev: Words, and normalised log-mel energies (T, F) of what is heard; the best epoch by greedy PER is chosen on it.
         lexicon: Of the words. What it lacks has no phonemes to be right: its sounds are insertions, in every epoch.
         topology: CTC over the phonemes.
         config: How.
@@ -96,7 +94,7 @@ def fit(
         log: Takes a row of metrics after each epoch.
         kept: The checkpoint's file, outside the folder; the caller removes it.
     """
-    heard = [spoken(cmvn(mel), config.silence)[1] for _, mel in dev]
+    heard = [features for _, features in dev]
     said = [[p for p in phonemes_of(words, lexicon, topology.separator) if p != topology.separator] for words, _ in dev]
 
     def errors(network: Network) -> Counts:

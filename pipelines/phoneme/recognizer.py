@@ -16,9 +16,10 @@ from pipelines.ctc.edges import score_spoken
 from pipelines.decoding import Decoder
 from pipelines.graph import Topology
 from pipelines.phoneme.config import CtcConfig, GmmConfig, PipelineConfig
-from pipelines.phoneme.heard import BANDS, Heard, energies, voices_of
+from pipelines.phoneme.heard import BANDS, Heard, all_cepstra, energies
 from pipelines.phoneme.network import Scorer, TimeDelayNetwork, log_priors
 from pipelines.phoneme.stages import TREE, Stage, features_of
+from pipelines.speakers import speakers_of
 from pipelines.tree import Tree
 from pipelines.tuning import Candidates
 from speechbench.audio import Samples
@@ -45,6 +46,14 @@ def candidates_of(acoustic: str) -> Candidates:
     return {NETWORK: CANDIDATES, CTC: ctc.CANDIDATES}.get(acoustic, MIXTURE_CANDIDATES)
 
 
+Traits = Callable[[Tensor], Tensor]  # log-mel energies (T, F) to features (T, F') of which a speaker has moments
+
+
+def traits_of(acoustic: str) -> Traits:
+    """By which a stage knows speakers: it normalises cepstra, a network trained by CTC the energies themselves."""
+    return (lambda mel: mel) if acoustic == CTC else all_cepstra
+
+
 @dataclass(frozen=True)
 class Acoustic:
     """An acoustic model: an utterance to scores (T', S) of the topology's columns, and their log priors (S,)."""
@@ -53,7 +62,7 @@ class Acoustic:
     score: Callable[[Heard], Tensor]
     log_priors: Tensor
     bands: int = BANDS  # of the log-mel energies
-    wants_voices: bool = False  # whether it makes a difference how the speaker sounds otherwise
+    traits: Traits | None = None  # by which it wants to know the speaker; None where that makes no difference
     frame_shift: float = FRAME_SHIFT  # s, between two rows of scores
 
 
@@ -70,7 +79,7 @@ def mixture_acoustic(stage: Stage, config: GmmConfig) -> Acoustic:
         return stage.log_likelihoods(make(heard))
 
     priors = log_priors(stage.alignment, stage.topology.columns)
-    return Acoustic(stage.topology, score, priors, wants_voices=config.speaker_frames > 0)
+    return Acoustic(stage.topology, score, priors, traits=all_cepstra if config.speaker_frames else None)
 
 
 def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -> Acoustic:
@@ -81,7 +90,8 @@ def network_acoustic(folder: Path, topology: Topology, config: PipelineConfig) -
     network = TimeDelayNetwork(len(transform), topology.columns, config.network)
     network.load_state_dict(state)
     score = Scorer(network)
-    return Acoustic(topology, lambda heard: score(make(heard)), log_priors, wants_voices=config.gmm.speaker_frames > 0)
+    traits = all_cepstra if config.gmm.speaker_frames else None
+    return Acoustic(topology, lambda heard: score(make(heard)), log_priors, traits=traits)
 
 
 def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acoustic:
@@ -92,9 +102,10 @@ def ctc_acoustic(folder: Path, topology: Topology, config: CtcConfig) -> Acousti
     network.load_state_dict(state)
 
     def score(heard: Heard) -> Tensor:
-        return score_spoken(network, cmvn(heard.mel), config.silence)
+        return score_spoken(network, cmvn(heard.mel, heard.speaker, config.speaker_frames), config.silence)
 
-    return Acoustic(topology, score, log_priors, config.encoder.bands, frame_shift=ctc.STEP)
+    traits = traits_of(CTC) if config.speaker_frames else None
+    return Acoustic(topology, score, log_priors, config.encoder.bands, traits, ctc.STEP)
 
 
 def topology_of(units: Sequence[str], acoustic: str) -> Topology:
@@ -129,13 +140,14 @@ class PipelineRecognizer:
 
         All that a speaker says in the manifest tells how the speaker sounds.
         """
-        voices = voices_of(manifest) if self.acoustic.wants_voices else {}
+        bands, traits = self.acoustic.bands, self.acoustic.traits
+        speakers = speakers_of(manifest, lambda samples: traits(energies(samples, bands))) if traits else {}
 
         def both(samples: Samples) -> tuple[Samples, Tensor]:
-            return samples, energies(samples, self.acoustic.bands)
+            return samples, energies(samples, bands)
 
         for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
-            scores = self.acoustic.score(Heard(mel, voices.get(utterance.speaker or "")))
+            scores = self.acoustic.score(Heard(mel, speakers.get(utterance.speaker or "")))
             heard = self.decoder.hear(utterance, scores.numpy(), request)
             # A spike of CTC is not where its sound begins or ends.
             yield refine(heard, samples) if self.topology.states else heard

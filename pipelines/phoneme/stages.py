@@ -82,21 +82,21 @@ class Stage:
 def features_of(config: GmmConfig, transform: Tensor | None) -> Features:
     """MFCC, normalised over the utterance and its speaker, with deltas or spliced and transformed."""
 
-    def normalised(values: Tensor, voice: Moments | None) -> Tensor:
-        if voice is not None:
-            voice = Moments(*(moment[: config.mfcc] for moment in voice))
-        return cmvn(values, voice, config.speaker_frames)
+    def normalised(values: Tensor, speaker: Moments | None) -> Tensor:
+        if speaker is not None:
+            speaker = Moments(*(moment[: config.mfcc] for moment in speaker))
+        return cmvn(values, speaker, config.speaker_frames)
 
     def with_their_deltas(heard: Heard) -> Tensor:
         values = with_deltas(cepstra(heard.mel, config.mfcc))
-        if heard.voice is None:
+        if heard.speaker is None:
             return cmvn(values)
         static, deltas = values[:, : config.mfcc], values[:, config.mfcc :]
-        return torch.cat([normalised(static, heard.voice), cmvn(deltas)], dim=1)
+        return torch.cat([normalised(static, heard.speaker), cmvn(deltas)], dim=1)
 
     def transformed(heard: Heard) -> Tensor:
         assert transform is not None, "it is asked for"
-        return splice(normalised(cepstra(heard.mel, config.mfcc), heard.voice), config.splice) @ transform.T
+        return splice(normalised(cepstra(heard.mel, config.mfcc), heard.speaker), config.splice) @ transform.T
 
     return with_their_deltas if transform is None else transformed
 

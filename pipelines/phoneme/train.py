@@ -22,6 +22,7 @@ from pipelines.ahead import torch_alone
 from pipelines.batches import extract
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
+from pipelines.ctc.edges import spoken
 from pipelines.ctc.items import Source
 from pipelines.graph import Aligner, BestPath, Topology
 from pipelines.phoneme import corpus as corpora
@@ -29,7 +30,7 @@ from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.corpus import Corpus
-from pipelines.phoneme.heard import BANDS, Energies, Heard, Listener, energies
+from pipelines.phoneme.heard import BANDS, Energies, Heard, energies
 from pipelines.phoneme.recognizer import (
     CTC,
     NETWORK,
@@ -41,13 +42,16 @@ from pipelines.phoneme.recognizer import (
     mixture_acoustic,
     network_acoustic,
     topology_of,
+    traits_of,
 )
 from pipelines.phoneme.stages import TREE, Fit, Stage, Start, grown, monophone, triphone
+from pipelines.speakers import Listener
 from pipelines.times import spans_on
 from pipelines.tuning import MOST_UTTERANCES, tune_weights
 from pipelines.words import open_graph, prepare_words, report_language_model
 from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
+from speechbench.features import cmvn
 from speechbench.lexicon import SILENCE, Lexicon, pronounce
 from speechbench.manifest import Manifest, Skipped
 from speechbench.progress import say
@@ -91,12 +95,12 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
-    listener = Listener()
+    listener, traits = Listener(), traits_of(config.acoustic)
     for utterance, mel in heard:
-        listener.hear(utterance.speaker, mel)
-    known = listener.voices()
-    spoken = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
-    judge = _Judge(run, config, lexicon, spoken)
+        listener.hear(utterance.speaker, traits(mel))
+    known = listener.speakers()
+    known_words = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
+    judge = _Judge(run, config, lexicon, known_words)
     features = run.path / FEATURES
     if config.acoustic == CTC:
         source = ctc.source_of(
@@ -170,7 +174,8 @@ def _once(run: Run, name: str, make: Callable[[Path, Log], None]) -> Path:
 def _by_ctc(run: Run, config: PipelineConfig, source: Source, phonemes: Topology, judge: _Judge) -> None:
     """Train the network that needs no stage before it."""
     kept = run.path / CHECKPOINT
-    dev = [(words, heard.mel) for words, heard in judge.dev]
+    normalised = ((words, cmvn(heard.mel, heard.speaker, config.ctc.speaker_frames)) for words, heard in judge.dev)
+    dev = [(words, spoken(features, config.ctc.silence)[1]) for words, features in normalised]
 
     def make(folder: Path, log: Log) -> None:
         def report(row: Row) -> None:

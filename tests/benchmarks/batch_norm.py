@@ -28,17 +28,17 @@ from torch import Tensor
 from pipelines.batches import pad
 from pipelines.ctc.config import AugmentConfig
 from pipelines.ctc.edges import spoken
-from pipelines.ctc.front_end import front_end
 from pipelines.ctc.network import Network, score_all
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.recognizer import E2eRecognizer
 from pipelines.e2e.tokens import greedy
 from pipelines.parallel import SyncedBatchNorm
+from pipelines.speakers import heard_of
 from speechbench import files, manifest
 from speechbench.cli import speechbench
 from speechbench.errors import SpeechbenchError
 from speechbench.features import FRAME_SHIFT
-from speechbench.manifest import Manifest
+from speechbench.manifest import Manifest, Skipped
 from speechbench.run import Run
 from speechbench.score import score
 
@@ -137,9 +137,10 @@ class Heard:
     @classmethod
     def of(cls, data: Manifest) -> Heard:
         """Read its audio."""
-        config = E2eConfig()
-        features = front_end(config.encoder.bands)
-        parts = [spoken(features(utterance.samples()), config.silence)[1] for utterance in data]
+        config, skipped = E2eConfig(), Skipped()
+        heard = heard_of(data, config.encoder.bands, config.speaker_frames, skipped, data.name)
+        parts = [spoken(features, config.silence)[1] for _, features in heard]
+        assert not skipped.reasons, skipped.reasons
         return cls(parts, {utterance.id: utterance.text or "" for utterance in data})
 
     @property

@@ -34,8 +34,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
-from pipelines.ctc.config import AugmentConfig, EncoderConfig, TrainingConfig
-from pipelines.ctc.front_end import batch_front_end, front_end
+from pipelines.ctc.config import SPEAKER_FRAMES, AugmentConfig, EncoderConfig, TrainingConfig
 from pipelines.ctc.items import Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
@@ -43,15 +42,15 @@ from pipelines.ctc.sizes import Kind, Size
 from pipelines.ctc.step import Stepper
 from pipelines.frames import write_frames
 from speechbench import manifest
-from speechbench.features import FRAME_SHIFT, frames_of
-from speechbench.manifest import Manifest, Skipped
+from speechbench.features import FRAME_SHIFT, cmvn, frames_of, log_mel
+from speechbench.manifest import Manifest, Skipped, Utterance
 from synth import recipe
 from synth.apart import Apart, apart
 from synth.build import Plan
 from synth.live import Live
 
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "T4": 65.0}  # dense bf16 (T4: fp16) TFLOP/s
-TOKENS, BANDS = 30, EncoderConfig().bands
+TOKENS, BANDS, SPEAKERS = 30, EncoderConfig().bands, 20
 KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
@@ -120,12 +119,14 @@ def copied(speech: Manifest, copies: int) -> Manifest:
 
 
 def items_of(speech: Manifest) -> list[Item]:
-    """A token for each 0.1 s."""
+    """A token for each 0.1 s; speakers in turn."""
     rng = np.random.default_rng(0)
-    return [
-        Item(u.id, u.id, frames_of(round(u.duration * 16_000)), torch.from_numpy(rng.integers(1, TOKENS, int(u.duration * 10))))
-        for u in speech
-    ]
+
+    def item(number: int, one: Utterance) -> Item:
+        tokens = torch.from_numpy(rng.integers(1, TOKENS, int(one.duration * 10)))
+        return Item(one.id, one.id, frames_of(round(one.duration * 16_000)), tokens, speaker=f"speaker{number % SPEAKERS}")
+
+    return [item(*numbered) for numbered in enumerate(speech)]
 
 
 def sources(
@@ -135,12 +136,12 @@ def sources(
     whole, skipped = copied(speech, copies), Skipped()
     items = items_of(whole)
     with ThreadPoolExecutor() as pool:
-        frames = write_frames(folder / "frames.f32", pool.map(lambda u: front_end(BANDS)(u.samples()), speech))
+        frames = write_frames(folder / "frames.f32", pool.map(lambda u: cmvn(log_mel(u.samples(), BANDS)), speech))
     places = {item.id: place % len(frames) for place, item in enumerate(items)}
     live = Live(Plan(whole, [noise], recipe.load("car")), skipped, device, reader)
     return {
         "features in a file": Stored(items, lambda key: frames[places[key]], device == "cuda"),
-        "scenes on the fly": Scenes(live, {item.id: item for item in items}, batch_front_end(BANDS), skipped),
+        "scenes on the fly": Scenes(live, {item.id: item for item in items}, BANDS, skipped, SPEAKER_FRAMES),
     }
 
 

@@ -99,7 +99,7 @@ def ours(run: Path, given: argparse.Namespace, *settings: str) -> Row:
 def heard(data: Manifest, tokens: Tokens, folder: Path) -> Manifest:
     """The part of each utterance that ours hears; what is found of it is kept in a folder."""
     config, skipped = E2eConfig(), Skipped()
-    features.write(folder, data, config.encoder.bands, index_only=True)
+    features.write(folder, data, config.encoder.bands, config.speaker_frames, index_only=True)
     items = {item.id: item for item in features.read_items(folder, data, tokens.numbers, config.silence, skipped)}
     parts = []
     for utterance in data:
