@@ -252,6 +252,6 @@ def test_scenes_are_heard_beside_what_their_speaker_says_in_noise():
     said = torch.cat([mel(key, 0) for key in "abc"])
     ann = Moments(said.mean(0), said.var(0, correction=0))
     wanted = [cmvn(mel("c", 1), ann, 20.0), cmvn(mel("d", 1)), cmvn(mel("e", 1))]
-    for row, features in zip(batch.features, wanted, strict=True):
-        torch.testing.assert_close(row, features, atol=1e-3, rtol=1e-3)
+    for row, right in zip(batch.features, wanted, strict=True):
+        torch.testing.assert_close(row, right, atol=1e-3, rtol=1e-3)
     assert (wanted[0] - cmvn(mel("c", 1))).abs().mean() > 0.1
