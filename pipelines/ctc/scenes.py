@@ -110,12 +110,14 @@ class Scenes:
 
     def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
         """Render groups of scenes and compute their features, where they are rendered."""
-        scenes = self._usable(epoch)
         by_id = {item.id: item for item in self.items}
+        speakers = self._speakers  # before a later epoch is drawn: going back would draw all again
+        scenes = self._usable(epoch)
         number_of = {scenes[place].id: number for number, places in groups.items() for place in places}
         for batch in self.renderer.render([scenes[place] for place in places] for places in groups.values()):
-            features, lengths = self._energies(batch)
-            features = self._normalised(batch, features, lengths)
+            energies, lengths = self._energies(batch)
+            known = speakers.of_batch([self._speaker(scene) for scene in batch.scenes]) if speakers else ()
+            features = cmvns(energies, lengths, *known)
             items, kept = list[Item](), list[int]()
             starts = torch.tensor([by_id[scene.id].start for scene in batch.scenes])
             lengths = torch.minimum(torch.tensor([by_id[scene.id].frames for scene in batch.scenes]), lengths - starts)
@@ -138,11 +140,6 @@ class Scenes:
         """Log-mel energies (B, T, F), and lengths in frames (B,) on the CPU."""
         lengths = torch.tensor([frames_of(length) for length in batch.lengths.tolist()])
         return log_mels(batch.samples, batch.lengths, self.bands), lengths
-
-    def _normalised(self, batch: Rendered, energies: Tensor, lengths: Tensor) -> Tensor:
-        if self._speakers is None:
-            return cmvns(energies, lengths)
-        return cmvns(energies, lengths, *self._speakers.of_batch([self._speaker(scene) for scene in batch.scenes]))
 
     def _speaker(self, scene: Scene) -> str | None:
         return self.clean[scene.clean_id].speaker
