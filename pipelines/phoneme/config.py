@@ -24,13 +24,14 @@ class GmmConfig:
     monophone_gaussians: int = 4  # per state, a power of 2
     monophone_minutes: float = 20.0  # of speech that monophones are trained on, at most about
     gaussians: int = 8  # per tied state, a power of 2
+    noisy_gaussians: int = 16  # the same, of the last stage where it learns from speech with its noise; a power of 2
     silence_gaussians: int = 64  # per state of silence, which is all that is no speech: in a car its noise; a power of 2
     iterations: int = 3  # alignments per doubling of the monophones' Gaussians
 
     def __post_init__(self) -> None:
         many = (1, 1024)
         check_bounds(self, mfcc=(1, 40), splice=(0, 15), iterations=(1, math.inf))
-        check_bounds(self, gaussians=many, monophone_gaussians=many, silence_gaussians=many)
+        check_bounds(self, gaussians=many, noisy_gaussians=many, monophone_gaussians=many, silence_gaussians=many)
         check_bounds(self, monophone_minutes=(0.1, math.inf), speaker_frames=(0, math.inf))
         check_bounds(self, dimensions=(1, self.mfcc * (2 * self.splice + 1)))
 

@@ -245,7 +245,7 @@ def triphone(
     first = lda(spliced, topology.columns, config.dimensions)
     frames = mel.map(folder / "features.f32", features_of(config, first))
     training = Training(sentences, frames, alignment, Mixtures.flat(topology.columns, config.dimensions))
-    for gaussians in training.growing(config.gaussians):
+    for gaussians in training.growing(config.gaussians if realign else config.noisy_gaussians):
         training.update()
         if gaussians <= MOST_MLLT:
             training.decorrelate()
