@@ -22,8 +22,9 @@ import numpy as np
 from pipelines.graph import Aligner, BestPath
 from pipelines.phoneme.align import follow
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.heard import Heard, energies, voices_of
+from pipelines.phoneme.heard import Heard, all_cepstra, energies
 from pipelines.phoneme.recognizer import Acoustic, open_acoustic
+from pipelines.speakers import speakers_of
 from pipelines.times import spans_on
 from pipelines.tuning import Weights, search
 from pipelines.words import open_graph, open_lexicon
@@ -55,9 +56,9 @@ def measure(run: Run, data: Manifest, last: bool) -> Iterator[tuple[str, str, Co
     """Each stage's errors on a set, or the last one's: stage, "WER" or "PER", counts."""
     config = build(PipelineConfig, {k: v for k, v in run.config.items() if k != "mode"}, str(run.path / "config.json"))
     lexicon = open_lexicon(run.path)
-    voices = voices_of(data)
+    speakers = speakers_of(data, lambda samples: all_cepstra(energies(samples)))
     spoken = [
-        (utterance.words, Heard(energies(utterance.samples()), voices.get(utterance.speaker or "")))
+        (utterance.words, Heard(energies(utterance.samples()), speakers.get(utterance.speaker or "")))
         for utterance in track(data, f"read {data.name}")
     ]
     end = STAGES.index(config.acoustic) + 1
