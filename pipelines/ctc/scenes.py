@@ -159,4 +159,5 @@ class Scenes:
             device = energies.device
             for scene, mel, frames in zip(batch.scenes, energies.cpu(), lengths.tolist(), strict=True):
                 listener.hear(self._speaker(scene), mel[:frames])
-        return Table.of(listener.speakers(), self.speaker_frames, device) if chosen else None
+        found = listener.speakers()
+        return Table.of(found, self.speaker_frames, device) if found else None
