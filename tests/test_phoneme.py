@@ -256,6 +256,31 @@ def test_mixtures_alone(sets, tmp_path, acoustic):
     assert rate <= 0.15
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("acoustic", "parts"), [("triphone", {"triphone", "triphone-heard"}), ("network", {"network"})])
+def test_noisy_speech_is_learnt_along_the_alignment_of_the_clean_speech_under_it(sets, tmp_path, acoustic, parts):
+    clean = manifest.read(sets[0])
+    rng = np.random.default_rng(0)
+
+    def noisy(utterance, number):
+        path, samples = tmp_path / f"{utterance.id}-{number}.flac", utterance.samples()
+        audio.write(path, np.clip(samples + rng.normal(0, 0.02, samples.size), -1, 1).astype(np.float32))
+        facts = {"clean_filepath": str(utterance.audio_filepath), "clean_offset": 0.0}
+        return replace(utterance, id=path.stem, audio_filepath=path, extra=facts)
+
+    rows = [*clean, *(noisy(utterance, number) for number in range(2) for utterance in clean)]
+    Manifest(tuple(rows)).write(tmp_path / "train.jsonl")
+    settings = f"acoustic={acoustic}", "network.realign=1"
+    made = train("pipeline", tmp_path / "train.jsonl", sets[1], tmp_path / "run", *settings)
+    assert all((made / part).is_dir() for part in parts) and not list(made.rglob("*.f32"))
+    alignment = np.load(made / "triphone" / "alignment.npy")
+    assert len(alignment) == sum(len(energies(utterance.samples())) for utterance in clean)
+    turns = {row["turn"] for row in Run.open(made).metrics() if "turn" in row}
+    assert turns == ({1, 2} if acoustic == "network" else set())
+    hypotheses = open_recognizer(Run.open(made)).transcribe(manifest.read(sets[1]), Skipped())
+    assert score(texts_of(sets[1]), {hypothesis.id: hypothesis.text for hypothesis in hypotheses}).total.rate <= 0.1
+
+
 def test_utterances_that_cannot_be_used_are_listed(trained, sets, tmp_path):
     """A text too long for its audio, and audio that is none, are left out by name."""
     broken = tmp_path / "broken.flac"

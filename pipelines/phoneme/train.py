@@ -99,8 +99,8 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     for utterance, mel in heard:
         listener.hear(utterance.speaker, traits(mel))
     known = listener.speakers()
-    known_words = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
-    judge = _Judge(run, config, lexicon, known_words)
+    said_and_heard = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
+    judge = _Judge(run, config, lexicon, said_and_heard)
     features = run.path / FEATURES
     if config.acoustic == CTC:
         source = ctc.source_of(
@@ -254,19 +254,19 @@ class _Training:
         corpus, config, columns = self.corpus, self.config.network, stage.topology.columns
         make = stage.features(self.config.gmm)
         frames = [mel.map(folder / f"{number}.f32", make) for number, mel in enumerate([corpus.heard, *corpus.at_speeds])]
-        plain = frames[0] if corpus.plain is corpus.heard else corpus.plain.map(folder / "plain.f32", make)
         alignment = stage.alignment
         for turn in range(config.realign + 1):
             paths = corpus.as_heard(alignment)
             labelled = network.Labelled(frames[0], paths)
             copies = [labelled, *map(labelled.at_speed, frames[1:])]
             torch.manual_seed(seed_of(self.config.seed, "network", turn))
-            net = network.TimeDelayNetwork(plain.values.shape[1], columns, config)
+            net = network.TimeDelayNetwork(frames[0].values.shape[1], columns, config)
             chance = generator_of(self.config.seed, "chunks", turn)
             for epoch, row in enumerate(network.fit(net, copies, config, chance, f"network {turn + 1}"), start=1):
                 log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
             log_priors = network.log_priors(np.concatenate(paths), columns)
             if turn < config.realign:
+                plain = frames[0] if corpus.plain is corpus.heard else corpus.plain.map(folder / "plain.f32", make)
                 alignment = sentences.align(plain, partial(_likelihoods, network.Scorer(net), log_priors))
         assert stage.transform is not None and stage.topology.tree is not None, "it is one of triphones"
         save_file({**net.state_dict(), "log_priors": log_priors, "transform": stage.transform}, folder / WEIGHTS)
