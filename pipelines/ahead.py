@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 MOST = 3  # results that may wait
 
@@ -61,3 +62,22 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
     """Threads for work that leaves Python's lock alone; torch has no further ones in them."""
     with torch_alone(), ThreadPoolExecutor(threads()) as pool:
         yield pool
+
+
+def each(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """The function of each item, in their order, worked out side by side; with one thread one after the other.
+
+    Raises:
+        Whatever the function raises, at its place.
+    """
+    if threads() == 1:
+        yield from map(function, items)
+        return
+    with side_by_side() as pool:
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > MOST * threads():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

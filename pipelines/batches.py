@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.ahead import each
 from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from speechbench.manifest import Manifest, Skipped, Utterance
@@ -18,16 +19,37 @@ T = TypeVar("T")
 
 
 def extract(
-    manifest: Manifest, features: Callable[[Samples], T], skipped: Skipped, label: str
+    manifest: Manifest,
+    features: Callable[[Samples], T],
+    skipped: Skipped,
+    label: str,
+    *,
+    threaded: bool = False,
 ) -> Iterator[tuple[Utterance, T]]:
-    """The features of each utterance, in order; utterances whose audio cannot be used go to `skipped`."""
-    for utterance in track(manifest, label):
+    """The features of each utterance, in order.
+
+    Args:
+        manifest: Of the utterances.
+        features: Of an utterance's audio.
+        skipped: Takes the utterances whose audio cannot be used.
+        label: Of the progress.
+        threaded: Work in as many threads as torch may have, which until the last has one alone: not for callers who compute
+            with torch meanwhile.
+    """
+
+    def made(utterance: Utterance) -> T | AudioError:
         try:
             samples = utterance.samples()
         except AudioError as error:
-            skipped.add(utterance.id, error)
-            continue
-        yield utterance, features(samples)
+            return error
+        return features(samples)
+
+    work = each if threaded else map
+    for utterance, found in zip(manifest, work(made, track(manifest, label)), strict=True):
+        if isinstance(found, AudioError):
+            skipped.add(utterance.id, found)
+        else:
+            yield utterance, found
 
 
 def length_batches(lengths: Sequence[int], most_frames: int, generator: np.random.Generator) -> list[list[int]]:

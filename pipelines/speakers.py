@@ -45,7 +45,7 @@ def speakers_of(manifest: Manifest, features: Callable[[Samples], Tensor]) -> di
     counts = Counter(utterance.speaker for utterance in manifest)
     listener = Listener()
     if said := manifest.select(lambda utterance: utterance.speaker is not None and counts[utterance.speaker] > 1):
-        for utterance, values in extract(said, features, Skipped(), f"speakers of {manifest.name}"):
+        for utterance, values in extract(said, features, Skipped(), f"speakers of {manifest.name}", threaded=True):
             listener.hear(utterance.speaker, values)
     return listener.speakers()
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.ahead import side_by_side
 from speechbench.progress import say
 from speechbench.score import Counts, align, count
 
@@ -99,11 +98,7 @@ def tune_weights(
     def look_with(weights: Weights) -> tuple[int, list[BestPath | None]]:
         weighted = graph.with_word_cost(weights.word_cost)
 
-        def heard(one: tuple[list[str], NDArray[np.float32]]) -> BestPath | None:
-            return search(weighted, weights.apply(one[1], log_priors), beam)
-
-        with side_by_side() as pool:  # the search leaves Python's lock alone
-            paths = list(pool.map(heard, dev))
+        paths = [search(weighted, weights.apply(scores, log_priors), beam) for _, scores in dev]
         counts = (count(align(words, path.words if path else [])) for (words, _), path in zip(dev, paths, strict=True))
         total = sum(counts, Counts())
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from pipelines.ahead import MOST, ahead, side_by_side, threads, torch_alone
+from pipelines.ahead import MOST, ahead, each, side_by_side, threads, torch_alone
 
 
 def counting(made, last=100, closed=None):
@@ -73,3 +73,41 @@ def test_torch_has_its_threads_back_after_an_error():
     with pytest.raises(ValueError, match="stop"), side_by_side():
         raise ValueError("stop")
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_each_keeps_the_order_and_looks_ahead_a_bounded_way():
+    asked = []
+
+    def items():
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    results = each(lambda number: (number * 2, threading.current_thread()), items())
+    first = next(results)
+    assert first[0] == 0 and first[1] is not threading.current_thread()
+    assert len(asked) <= 2 + MOST * 2
+    assert [value for value, _ in results] == list(range(2, 200, 2))
+
+
+def test_each_with_one_thread_needs_no_other():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    threads.cache_clear()
+    try:
+        assert list(each(lambda number: (number, threading.current_thread()), [1, 2])) == [
+            (1, threading.current_thread()),
+            (2, threading.current_thread()),
+        ]
+    finally:
+        torch.set_num_threads(before)
+        threads.cache_clear()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_of_each_comes_at_its_place():
+    results = each(lambda number: 1 / number, [1, 2, 0])
+    assert [next(results), next(results)] == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

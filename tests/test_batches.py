@@ -58,9 +58,10 @@ def manifest(tmp_path):
     return Manifest(tuple(rows))
 
 
-def test_extract_keeps_the_order_and_names_what_it_leaves_out(manifest):
+@pytest.mark.parametrize("threaded", [False, True])
+def test_extract_keeps_the_order_and_names_what_it_leaves_out(manifest, threaded):
     skipped = Skipped()
-    found = [(utterance.id, count) for utterance, count in extract(manifest, len, skipped, "test")]
+    found = [(utterance.id, count) for utterance, count in extract(manifest, len, skipped, "test", threaded=threaded)]
     assert found == [("u0", 1600), ("u3", 6400)]
     assert list(skipped.reasons) == ["u1", "u2"]
     assert "u1.wav" in skipped.reasons["u1"]

@@ -80,4 +80,4 @@ def test_the_clean_twin_is_found_beside_the_manifest(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     gone = clean_twin(replace(noisy, extra={"clean_filepath": "gone.flac"}), whole)
     assert plain_energies(gone, heard) is heard
-    assert "noisy: aligned as it sounds" in capsys.readouterr().err
+    assert "noisy: taken as it sounds" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.frames import write_frames
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
+from pipelines.phoneme.network import MARGIN, PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
 
 STATES, FEATURES = 7, 5
 
@@ -49,6 +49,12 @@ def test_in_use_an_utterance_alone_gets_what_training_sees_in_a_batch(network):
         torch.testing.assert_close(one, Scorer(network)(stretch), atol=1e-5, rtol=1e-5)
 
 
+def test_one_frame_of_each_step(network):
+    stretches = torch.randn(4, 30, FEATURES)
+    for place in range(STACK):
+        torch.testing.assert_close(network(stretches, place), network(stretches)[:, place::STACK])
+
+
 def test_a_frame_less_changes_only_the_end(network):
     frames = torch.randn(90, FEATURES)
     whole, shorter = Scorer(network)(frames), Scorer(network)(frames[:89])
@@ -61,11 +67,14 @@ def labelled(path, utterances):
     return Labelled(frames, [states.numpy() for _, states in utterances])
 
 
-class Lengths:
+SILENT = np.array([0, 1])
+
+
+class Spoken:
     """As much of some utterances as chunks are drawn from."""
 
-    def __init__(self, lengths):
-        self.frames, self.lengths = self, lengths
+    def __init__(self, columns):
+        self.frames, self.columns, self.lengths = self, columns, [len(one) for one in columns]
 
 
 @given(
@@ -74,7 +83,9 @@ class Lengths:
     st.integers(0, 99),
 )
 def test_chunks_cover_every_frame_of_every_copy(copies, size, seed):
-    chunks = _chunks([Lengths(lengths) for lengths in copies], size, np.random.default_rng(seed))
+    chunks = _chunks(
+        [Spoken([np.full(n, 2) for n in lengths]) for lengths in copies], SILENT, size, 0.0, np.random.default_rng(seed)
+    )
     for copy, lengths in enumerate(copies):
         for utterance, length in enumerate(lengths):
             starts = [start for c, u, start in chunks if (c, u) == (copy, utterance)]
@@ -82,6 +93,27 @@ def test_chunks_cover_every_frame_of_every_copy(copies, size, seed):
             assert covered == set(range(length))
             assert all(0 <= start <= max(0, length - size) for start in starts)
             assert len(starts) <= length // size + 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_utterances_is_heard_with_its_silence(share):
+    data = Spoken([np.repeat([0, 2, 1], (300, 400, 500))] * 400)
+    chunks = _chunks([data], SILENT, 60, share, np.random.default_rng(0))
+    heard = [np.zeros(1200, bool) for _ in range(400)]
+    for _, utterance, start in chunks:
+        heard[utterance][start : start + 60] = True
+    assert all(frames[300 - MARGIN : 700 + MARGIN].all() for frames in heard)
+    whole = [frames.all() for frames in heard]
+    assert sum(whole) == pytest.approx(share * 400, abs=30)
+    for frames, every in zip(heard, whole, strict=True):
+        assert every or not (frames[: 300 - MARGIN - 60].any() or frames[700 + MARGIN + 60 :].any())
+
+
+def test_silence_alone_is_heard():
+    data = Spoken([np.zeros(500, int), np.zeros(20, int), np.array([0] * 50 + [2] + [0] * 50)])
+    chunks = _chunks([data], SILENT, 60, 0.0, np.random.default_rng(0))
+    assert {utterance for _, utterance, _ in chunks} == {0, 1, 2}
+    assert all(start in range(42) for _, utterance, start in chunks if utterance == 2)
 
 
 def test_a_stretch_is_cut_from_its_own_utterance(tmp_path):
@@ -103,7 +135,7 @@ def test_columns_are_stretched_with_the_speech(tmp_path):
 
 
 def test_log_priors():
-    priors = log_priors(np.array([0, 0, 1, 0, 3]), 5)
+    priors = log_priors(np.array([3, 1, 0, 1, 0]))
     torch.testing.assert_close(priors.exp(), torch.tensor([4.0, 2.0, 1.0, 2.0, 1.0]) / 10)
 
 
@@ -124,16 +156,17 @@ SMALL = NetworkConfig(width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, bat
 def train(folder, seed=0):
     torch.manual_seed(seed)
     network = TimeDelayNetwork(FEATURES, STATES, SMALL)
-    history = fit(network, [labelled(folder / "frames.f32", planted())], SMALL, np.random.default_rng(seed), "test")
-    return network, history
+    data = labelled(folder / "frames.f32", planted())
+    return network, *fit(network, [data], SILENT, SMALL, np.random.default_rng(seed), "test")
 
 
 def test_planted_states_are_learnt(tmp_path):
-    network, history = train(tmp_path)
+    network, history, priors = train(tmp_path)
     assert len(history) == SMALL.epochs
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["frame_accuracy"] > 0.9
     assert not network.training
+    assert priors.exp()[FEATURES:].max() < 0.01 < priors.exp()[:FEATURES].min()  # of the columns that were there
     unseen = planted(4, seed=9)
     right = [(Scorer(network)(frames).argmax(1) == states).float().mean() for frames, states in unseen]
     assert sum(right) / len(right) > 0.9
@@ -144,7 +177,8 @@ def test_few_updates(epochs, tmp_path):
     """One batch an epoch: with five, the warm-up is one step long."""
     config = replace(SMALL, epochs=epochs, batch_seconds=1000.0)
     data = [labelled(tmp_path / "frames.f32", planted(4))]
-    history = fit(TimeDelayNetwork(FEATURES, STATES, config), data, config, np.random.default_rng(0), "test")
+    network = TimeDelayNetwork(FEATURES, STATES, config)
+    history, _ = fit(network, data, SILENT, config, np.random.default_rng(0), "test")
     assert len(history) == epochs
 
 

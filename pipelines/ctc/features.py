@@ -45,7 +45,7 @@ def write(folder: Path, manifest: Manifest, bands: int, speaker_frames: float, *
 
     def energies() -> Iterator[Tensor]:
         label = f"features of {manifest.name}"
-        for utterance, mel in extract(manifest, lambda samples: log_mel(samples, bands), skipped, label):
+        for utterance, mel in extract(manifest, lambda samples: log_mel(samples, bands), skipped, label, threaded=True):
             heard.append(utterance)
             listener.hear(utterance.speaker, mel)
             yield mel

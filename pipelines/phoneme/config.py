@@ -57,6 +57,7 @@ class NetworkConfig:
     dropout: float = 0.15
     epochs: int = 5  # each over all copies
     chunk: float = 1.5  # s, of the stretches that training draws
+    silence: float = 0.2  # share of the utterances that an epoch hears with all silence before and behind them
     batch_seconds: float = 24.0  # of audio in a batch
     learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
@@ -66,7 +67,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         many = (1, math.inf)
-        check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf))
+        check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf), silence=(0, 1))
         check_bounds(self, batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1), weight_decay=(0, 1), realign=(0, math.inf))
         for speed in self.speeds:
             if not 0.5 <= speed <= 2.0 or speed == 1.0:

@@ -101,8 +101,8 @@ def load(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds
 
 
 def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, speeds: Sequence[float], skipped: Skipped) -> None:
-    def both(samples: Samples) -> tuple[Samples, Tensor]:
-        return samples, energies(samples)
+    def at_all_speeds(samples: Samples) -> list[Tensor]:
+        return [energies(samples), *(energies(at_speed(samples, speed)) for speed in speeds)]
 
     spoken: list[Spoken] = []
     known: dict[Hashable, tuple[int, int]] = {}  # the number of speech without noise, and its frames
@@ -111,7 +111,7 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
     listeners = {name: Listener() for name in streams}
     twins = False
     try:
-        for utterance, (samples, heard) in extract(manifest, both, skipped, "features of train"):
+        for utterance, (heard, *others) in extract(manifest, at_all_speeds, skipped, "features of train", threaded=True):
             if len(heard) < shortest(utterance.words, lexicon, states):
                 skipped.add(utterance.id, AudioError(f"{len(heard)} frames are too few for the phonemes of '{utterance.text}'"))
                 continue
@@ -119,7 +119,7 @@ def _write(folder: Path, manifest: Manifest, lexicon: Lexicon, states: int, spee
             twins = twins or twin is not None
             clean = twin or utterance
             said = (clean.audio_filepath, clean.offset, clean.duration, clean.text, clean.speaker)
-            copies = dict(zip(speed_names, (energies(at_speed(samples, speed)) for speed in speeds), strict=True))
+            copies = dict(zip(speed_names, others, strict=True))
             written = {HEARD: heard, **copies}
             if said not in known:
                 written[PLAIN] = heard if twin is None else plain_energies(twin, heard)
@@ -175,5 +175,5 @@ def plain_energies(twin: Utterance, heard: Tensor) -> Tensor:
     try:
         return energies(twin.samples())
     except AudioError as error:
-        say(f"{twin.id}: aligned as it sounds, for its clean twin cannot be used: {error}")
+        say(f"{twin.id}: taken as it sounds, for its clean twin cannot be used: {error}")
         return heard

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
+from pipelines.ctc.dropout import LockedDropout
 from pipelines.frames import Frames
 from pipelines.phoneme.config import NetworkConfig
 from pipelines.schedule import one_cycle
@@ -25,8 +26,36 @@ from speechbench.progress import track
 
 WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
+MARGIN = 30  # frames before and behind what is said
 PADDING = -100  # the column of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
+
+
+class Layer(nn.Module):
+    """A convolution over time with batch norm, ReLU and dropout, (B, T, F) -> (B, T, F').
+
+    It is one product of matrices: torch's own convolution takes twice as long in bfloat16, and plans anew for each new length.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.linear = nn.Linear(3 * inputs, outputs, bias=False)  # batch norm's beta makes a bias redundant
+        self.norm = nn.BatchNorm1d(outputs)
+        self.dropout = LockedDropout(dropout)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Of a batch of equally long stretches."""
+        values = self.linear(around(steps, self.dilation).flatten(0, 1))
+        dropped: Tensor = self.dropout(self.norm(values).relu_().unflatten(0, steps.shape[:2]))
+        return dropped
+
+
+def around(steps: Tensor, dilation: int) -> Tensor:
+    """Each step between the ones before and behind it, (B, T, F) -> (B, T, 3 F); beyond the ends are zeros."""
+    count = steps.shape[1]
+    padded = nn.functional.pad(steps, (0, 0, dilation, dilation))
+    return torch.cat([padded[:, start : start + count] for start in (0, dilation, 2 * dilation)], dim=2)
 
 
 class TimeDelayNetwork(nn.Module):
@@ -35,65 +64,47 @@ class TimeDelayNetwork(nn.Module):
     def __init__(self, inputs: int, columns: int, config: NetworkConfig) -> None:
         super().__init__()
         self.columns = columns
-        width = config.width
-        layers: list[nn.Module] = []
-        inputs *= STACK
-        for number in range(config.layers):
-            dilation = DILATIONS[min(number, len(DILATIONS) - 1)]
-            # Batch norm's beta makes a bias redundant.
-            layers.append(nn.Conv1d(inputs, width, 3, padding=dilation, dilation=dilation, bias=False))
-            # Dropout of a channel in all its frames: drawing it for each took an eighth of a step.
-            layers += [nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout1d(config.dropout)]
-            inputs = width
-        self.layers = nn.Sequential(*layers)
-        self.output = nn.Conv1d(width, columns * STACK, 1)
+        sizes = [inputs * STACK] + [config.width] * config.layers
+        dilations = [DILATIONS[min(number, len(DILATIONS) - 1)] for number in range(config.layers)]
+        self.layers = nn.Sequential(
+            *(Layer(*pair, dilation, config.dropout) for pair, dilation in zip(pairwise(sizes), dilations, strict=True))
+        )
+        self.output = nn.Linear(config.width, columns * STACK)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Score every frame of a batch of equally long stretches."""
+    def forward(self, frames: Tensor, place: int | None = None) -> Tensor:
+        """Score every frame of a batch of equally long stretches, or of each step the frame at one place, (B, T / STACK, S)."""
         batch, count, size = frames.shape
-        steps = frames.reshape(batch, count // STACK, size * STACK).transpose(1, 2)
-        scores = self.output(self.layers(steps)).transpose(1, 2).float()
-        return torch.log_softmax(scores.reshape(batch, count, self.columns), dim=-1)
+        steps = self.layers(frames.reshape(batch, count // STACK, size * STACK))
+        if place is None:
+            scores = self.output(steps).reshape(batch, count, self.columns)
+        else:
+            part = slice(place * self.columns, (place + 1) * self.columns)
+            scores = nn.functional.linear(steps, self.output.weight[part], self.output.bias[part])
+        return torch.log_softmax(scores.float(), dim=-1)
 
 
 class Scorer:
     """A trained network in use, for one utterance of any length: (T, F) -> log-posteriors (T, S).
 
-    Batch norm lies in the weights, and a layer is one matrix product: torch plans a convolution anew for each new length,
-    which takes as long as the convolution.
+    Batch norm lies in the weights.
     """
 
     def __init__(self, network: TimeDelayNetwork) -> None:
         network.eval()
-        self.columns = network.columns
-        pairs = pairwise(network.layers)
-        convolutions = [
-            fuse_conv_bn_eval(layer, norm)
-            for layer, norm in pairs
-            if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d)
-        ]
-        self.dilations = [convolution.dilation[0] for convolution in convolutions]
-        *self.hidden, self.output = map(_matrix, [*convolutions, network.output])
+        self.columns, self.output = network.columns, network.output
+        layers = [layer for layer in network.layers if isinstance(layer, Layer)]
+        self.hidden = [(layer.dilation, fuse_linear_bn_eval(layer.linear, layer.norm)) for layer in layers]
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
         """Score every frame."""
         missing = -len(frames) % STACK
         padded = torch.cat([frames, frames[-1:].expand(missing, -1)]) if missing else frames
-        steps = padded.reshape(len(padded) // STACK, -1)
-        for dilation, (weight, bias) in zip(self.dilations, self.hidden, strict=True):
-            around = nn.functional.pad(steps, (0, 0, dilation, dilation))
-            sides = [around[start : start + len(steps)] for start in (0, dilation, 2 * dilation)]
-            steps = torch.addmm(bias, torch.cat(sides, 1), weight).relu_()
-        weight, bias = self.output
-        scores = torch.addmm(bias, steps, weight).reshape(-1, self.columns)
+        steps = padded.reshape(1, len(padded) // STACK, -1)
+        for dilation, linear in self.hidden:
+            steps = linear(around(steps, dilation)).relu_()
+        scores = self.output(steps).reshape(-1, self.columns)
         return torch.log_softmax(scores, dim=-1)[: len(frames)]
-
-
-def _matrix(convolution: nn.Conv1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias as they multiply the inputs at all of a convolution's places side by side, (places x inputs, outputs)."""
-    assert convolution.bias is not None, "fusing with batch norm makes one"
-    return convolution.weight.detach().permute(2, 1, 0).flatten(0, 1).contiguous(), convolution.bias.detach()
 
 
 @dataclass(frozen=True)
@@ -124,8 +135,13 @@ class Labelled:
 
 
 def fit(
-    network: TimeDelayNetwork, copies: Sequence[Labelled], config: NetworkConfig, generator: np.random.Generator, label: str
-) -> list[dict[str, float]]:
+    network: TimeDelayNetwork,
+    copies: Sequence[Labelled],
+    silent: NDArray[np.int64],
+    config: NetworkConfig,
+    generator: np.random.Generator,
+    label: str,
+) -> tuple[list[dict[str, float]], Tensor]:
     """Train on the column of each frame, in chunks of equal length, so that batch norm hardly ever sees padding.
 
     Where most utterances are shorter than a chunk, chunks are as long as the median utterance.
@@ -133,17 +149,20 @@ def fit(
     Args:
         network: Changed in place.
         copies: The utterances, and the same at other speeds.
+        silent: The columns of silence.
         config: Sizes and rates.
         generator: Draws the chunks.
         label: For the progress.
 
     Returns:
-        Loss on the training chunks, and share of frames whose column is right on one of each batch, per epoch.
+        Loss on the training chunks, and share of frames whose column is right on one of each batch, per epoch; and the
+        logarithm of the share of frames in each column that it was trained on, (S,).
     """
     median = sorted(copies[0].frames.lengths)[len(copies[0].frames) // 2]
     size = max(STACK, min(round(config.chunk * 100), median) // STACK * STACK)
     chunks_per_batch = max(1, round(config.batch_seconds * 100 / size))
-    epochs = [_chunks(copies, size, generator) for _ in range(config.epochs)]
+    epochs = [_chunks(copies, silent, size, config.silence, generator) for _ in range(config.epochs)]
+    counts = np.zeros(network.columns, np.int64)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     steps = sum(-(-len(chunks) // chunks_per_batch) for chunks in epochs)
     half = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16())
@@ -156,9 +175,12 @@ def fit(
             picked = [
                 copies[copy].cut(utterance, start, size) for copy, utterance, start in chunks[first : first + chunks_per_batch]
             ]
-            inputs, targets = (torch.stack(values) for values in zip(*picked, strict=True))
+            inputs, columns = (torch.stack(values) for values in zip(*picked, strict=True))
+            # The frames of a step are much the same: one of them is as good a teacher, and takes a sixth off the time.
+            place = int(generator.integers(STACK))
+            targets = columns[:, place::STACK]
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                scores = network(inputs)
+                scores = network(inputs, place)
             loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -167,10 +189,11 @@ def fit(
             schedule.step()
             loss_sum += float(loss.detach()) * len(picked)
             known = targets[0] != PADDING
+            counts += np.bincount(columns[columns != PADDING].numpy(), minlength=len(counts))
             right += float((scores[0].argmax(-1) == targets[0])[known].float().mean()) * len(picked)
         history.append({"loss": loss_sum / len(chunks), "frame_accuracy": right / len(chunks)})
     network.eval()
-    return history
+    return history, log_priors(counts)
 
 
 def multiplies_bfloat16() -> bool:
@@ -178,18 +201,26 @@ def multiplies_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
-def _chunks(copies: Sequence[Labelled], size: int, generator: np.random.Generator) -> list[tuple[int, int, int]]:
-    """(copy, utterance, first frame) of one epoch's chunks: they tile each utterance from a random phase, in random order."""
+def _chunks(
+    copies: Sequence[Labelled], silent: NDArray[np.int64], size: int, share: float, generator: np.random.Generator
+) -> list[tuple[int, int, int]]:
+    """(copy, utterance, first frame) of one epoch's chunks: they tile each utterance from a random phase, in random order.
+
+    Of the utterances a share is tiled whole, the others from a little before their first sound to a little behind their last.
+    """
     chunks = []
     for copy, labelled in enumerate(copies):
         for utterance, length in enumerate(labelled.frames.lengths):
+            first, end = 0, length
+            sounds = np.flatnonzero(~np.isin(labelled.columns[utterance], silent))
+            if generator.random() >= share and len(sounds):
+                first, end = max(0, int(sounds[0]) - MARGIN), min(length, int(sounds[-1]) + 1 + MARGIN)
             phase = int(generator.integers(0, size))
-            starts = range(-phase, length, size) if length > size else range(1)
+            starts = range(first - phase, end, size) if end - first > size else [(first + end - size) // 2]
             chunks += [(copy, utterance, int(np.clip(start, 0, max(0, length - size)))) for start in starts]
     return [chunks[i] for i in generator.permutation(len(chunks))]
 
 
-def log_priors(alignment: NDArray[np.int64], columns: int) -> Tensor:
+def log_priors(counts: NDArray[np.int64]) -> Tensor:
     """The logarithm of the share of frames in each column, (S,), none of them empty."""
-    counts = np.bincount(alignment, minlength=columns) + 1.0
-    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
+    return torch.from_numpy(np.log((counts + 1.0) / (counts + 1.0).sum()).astype(np.float32))

@@ -29,13 +29,14 @@ from pipelines.phoneme import corpus as corpora
 from pipelines.phoneme import ctc, network
 from pipelines.phoneme.align import Alignment, Sentences, flat_start, follow, retied
 from pipelines.phoneme.config import PipelineConfig
-from pipelines.phoneme.corpus import Corpus
+from pipelines.phoneme.corpus import Corpus, plain_energies
 from pipelines.phoneme.heard import BANDS, Energies, Heard, energies
 from pipelines.phoneme.recognizer import (
     CTC,
     NETWORK,
     WEIGHTS,
     Acoustic,
+    Traits,
     as_heard,
     candidates_of,
     ctc_acoustic,
@@ -53,7 +54,7 @@ from speechbench import files, g2p, voices
 from speechbench.errors import SpeechbenchError
 from speechbench.features import cmvn
 from speechbench.lexicon import SILENCE, Lexicon, pronounce
-from speechbench.manifest import Manifest, Skipped
+from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.progress import say
 from speechbench.run import Run
 from speechbench.score import Counts, align, count
@@ -92,15 +93,14 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
 
     chosen = dev.sample(MOST_UTTERANCES, config.seed)
     bands = config.ctc.encoder.bands if config.acoustic == CTC else BANDS
-    heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev"))
+    heard = list(extract(chosen, partial(energies, bands=bands), skipped, "features of dev", threaded=True))
     if not heard:
         raise SpeechbenchError(f"{dev.name}: no utterance can be used: {skipped.reasons[chosen.utterances[0].id]}")
-    listener, traits = Listener(), traits_of(config.acoustic)
-    for utterance, mel in heard:
-        listener.hear(utterance.speaker, traits(mel))
-    known = listener.speakers()
-    said_and_heard = [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
-    judge = _Judge(run, config, lexicon, said_and_heard)
+    traits = traits_of(config.acoustic)
+    twins = [None if config.acoustic == CTC else corpora.clean_twin(utterance, chosen) for utterance, _ in heard]
+    plain = [(one, plain_energies(twin, mel) if twin else mel) for (one, mel), twin in zip(heard, twins, strict=True)]
+    as_heard, as_said = _beside_speakers(heard, traits), _beside_speakers(plain, traits) if any(twins) else None
+    judge = _Judge(run, config, lexicon, as_heard, as_said)
     features = run.path / FEATURES
     if config.acoustic == CTC:
         source = ctc.source_of(
@@ -114,29 +114,46 @@ def train(run: Run, config: PipelineConfig, manifest: Manifest, dev: Manifest, s
     shutil.rmtree(features)
 
 
+Said = list[tuple[list[str], Heard]]  # the words of utterances, and how they sound
+
+
+def _beside_speakers(heard: Sequence[tuple[Utterance, Tensor]], traits: Traits) -> Said:
+    listener = Listener()
+    for utterance, mel in heard:
+        listener.hear(utterance.speaker, traits(mel))
+    known = listener.speakers()
+    return [(utterance.words, Heard(mel, known.get(utterance.speaker or ""))) for utterance, mel in heard]
+
+
 @dataclass(frozen=True)
 class _Judge:
-    """Has each stage recognise dev, and chooses the last one's decoding weights."""
+    """Has each stage recognise dev, and chooses the last one's decoding weights.
+
+    The stages before the last, which learn from speech without its noise, recognise dev without its noise.
+    """
 
     run: Run
     config: PipelineConfig
     lexicon: Lexicon
-    dev: list[tuple[list[str], Heard]]  # the words of each utterance
+    dev: Said
+    plain: Said | None  # dev without its noise; None where it has no clean twins
 
     def __call__(self, name: str, acoustic: Acoustic) -> None:
         last = name == self.config.acoustic
         graph = open_graph(self.run.path, acoustic.topology, self.lexicon)
-        scored = [(words, acoustic.score(heard).numpy()) for words, heard in self.dev]
+        plain = None if last else self.plain
+        scored = [(words, acoustic.score(heard).numpy()) for words, heard in plain or self.dev]
         candidates = candidates_of(name)
         tried = candidates if last else candidates.one()
         tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
         for look in tuned.looks:
-            self.run.log(stage=name, columns=acoustic.topology.columns, **look)
+            self.run.log(stage=name, columns=acoustic.topology.columns, dev="plain" if plain else "heard", **look)
         weighted = [(words, tuned.weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
         phonemes = self._phoneme_errors(acoustic.topology, weighted, tuned.paths)
         self.run.log(stage=name, per=phonemes.rate, phoneme_errors=phonemes.errors, phonemes=phonemes.words)
         wer = min(look["dev_wer"] for look in tuned.looks)
-        say(f"{name}: {acoustic.topology.columns} columns; dev: WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %")
+        rates = f"WER {100 * wer:.2f} %, PER {100 * phonemes.rate:.2f} %"
+        say(f"{name}: {acoustic.topology.columns} columns; dev{' without its noise' if plain else ''}: {rates}")
         if last:
             files.write_json(self.run.path / DECODING, {**asdict(tuned.weights), "beam": self.config.beam})
 
@@ -262,9 +279,9 @@ class _Training:
             torch.manual_seed(seed_of(self.config.seed, "network", turn))
             net = network.TimeDelayNetwork(frames[0].values.shape[1], columns, config)
             chance = generator_of(self.config.seed, "chunks", turn)
-            for epoch, row in enumerate(network.fit(net, copies, config, chance, f"network {turn + 1}"), start=1):
+            history, log_priors = network.fit(net, copies, stage.topology.silent, config, chance, f"network {turn + 1}")
+            for epoch, row in enumerate(history, start=1):
                 log({"stage": NETWORK, "turn": turn + 1, "epoch": epoch, **row})
-            log_priors = network.log_priors(np.concatenate(paths), columns)
             if turn < config.realign:
                 plain = frames[0] if corpus.plain is corpus.heard else corpus.plain.map(folder / "plain.f32", make)
                 alignment = sentences.align(plain, partial(_likelihoods, network.Scorer(net), log_priors))
