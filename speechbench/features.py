@@ -25,19 +25,16 @@ FLOOR = 1e-6  # added to mel energies before the logarithm: about the energy of 
 
 
 @cache
-def _mel(bands: int, device: torch.device) -> torch.nn.Module:
-    transform: torch.nn.Module = torchaudio.transforms.MelSpectrogram(
-        SAMPLING_RATE,
-        n_fft=WINDOW,
-        win_length=round(FRAME_LENGTH * SAMPLING_RATE),
-        hop_length=FRAME_SAMPLES,
-        f_min=LOWEST,
-        f_max=HIGHEST,
-        n_mels=bands,
-        mel_scale="htk",
-        center=False,  # `_mirrored` does it, for each utterance of a batch
-    )
-    return transform.to(device)
+def _window(device: torch.device) -> Tensor:
+    return torch.hann_window(round(FRAME_LENGTH * SAMPLING_RATE), device=device)
+
+
+@cache
+def _filters(bands: int, device: torch.device) -> Tensor:
+    """The weights of frequencies in mel bands, (WINDOW // 2 + 1, bands)."""
+    frequencies = WINDOW // 2 + 1
+    weights: Tensor = torchaudio.functional.melscale_fbanks(frequencies, LOWEST, HIGHEST, bands, SAMPLING_RATE, mel_scale="htk")
+    return weights.to(device)
 
 
 @cache
@@ -72,10 +69,13 @@ def log_mels(samples: Tensor, lengths: Tensor, bands: int = 80) -> Tensor:
     Shape:
         (B, N), (B,) -> (B, T, F), T of the longest
     """
-    ended = _mirrored(samples, lengths)
-    with torch.no_grad():
-        energies: Tensor = _mel(bands, samples.device)(ended)
-    return (energies + FLOOR).log().transpose(1, 2)[:, : frames_of(samples.shape[1])].contiguous()
+    window = _window(samples.device)
+    spectra = torch.stft(  # (B, WINDOW // 2 + 1, T); `_mirrored` centres, for each utterance of a batch
+        _mirrored(samples, lengths), WINDOW, FRAME_SAMPLES, len(window), window, center=False, return_complex=True
+    )
+    power = spectra.real.square() + spectra.imag.square()  # `abs` takes as long as the transform
+    energies: Tensor = power.transpose(1, 2)[:, : frames_of(samples.shape[1])] @ _filters(bands, samples.device)
+    return (energies + FLOOR).log()
 
 
 def _mirrored(samples: Tensor, lengths: Tensor) -> Tensor:

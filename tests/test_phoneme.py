@@ -281,6 +281,21 @@ def test_noisy_speech_is_learnt_along_the_alignment_of_the_clean_speech_under_it
     assert score(texts_of(sets[1]), {hypothesis.id: hypothesis.text for hypothesis in hypotheses}).total.rate <= 0.1
 
 
+def test_stages_before_the_last_recognise_dev_without_its_noise(sets, tmp_path):
+    def drowned(utterance):
+        path, samples = tmp_path / f"{utterance.id}.flac", utterance.samples()
+        audio.write(path, np.random.default_rng(0).normal(0, 0.1, samples.size).astype(np.float32))
+        facts = {"clean_filepath": str(utterance.audio_filepath), "clean_offset": 0.0}
+        return replace(utterance, id=path.stem, audio_filepath=path, extra=facts)
+
+    Manifest(tuple(map(drowned, manifest.read(sets[1])))).write(tmp_path / "dev.jsonl")
+    made = train("pipeline", sets[0], tmp_path / "dev.jsonl", tmp_path / "run", "acoustic=triphone")
+    looks = [row for row in Run.open(made).metrics() if "dev_wer" in row]
+    assert [row["dev"] for row in looks] == ["plain"] + ["heard"] * MIXTURE_CANDIDATES.looks
+    assert looks[0]["dev_wer"] < 0.2
+    assert min(row["dev_wer"] for row in looks[1:]) > 0.5
+
+
 def test_utterances_that_cannot_be_used_are_listed(trained, sets, tmp_path):
     """A text too long for its audio, and audio that is none, are left out by name."""
     broken = tmp_path / "broken.flac"
