@@ -182,6 +182,16 @@ def test_few_updates(epochs, tmp_path):
     assert len(history) == epochs
 
 
+def test_utterances_shorter_than_a_step(tmp_path):
+    """A frame or two have no frame at a step's last place; batches of them alone are learnt from all the same."""
+    data = [labelled(tmp_path / "frames.f32", [(torch.randn(length, FEATURES), torch.full((length,), 2)) for length in (1, 2)])]
+    config = replace(SMALL, batch_seconds=0.1, chunk=0.1)
+    network = TimeDelayNetwork(FEATURES, STATES, config)
+    history, _ = fit(network, data, SILENT, config, np.random.default_rng(0), "test")
+    assert all(np.isfinite([row["loss"], row["frame_accuracy"]]).all() for row in history)
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
 def test_same_seed_same_weights(tmp_path):
     first, second, other = (train(tmp_path, seed)[0] for seed in (3, 3, 4))
     for name, value in first.state_dict().items():
