@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.ahead import each
 from speechbench import files
 
 
@@ -34,9 +35,9 @@ class Frames:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[number] for number in range(len(self)))
 
-    def slice(self, start: int, end: int) -> Tensor:
-        """Frames of the whole file, (end - start, F)."""
-        return torch.from_numpy(np.array(self.values[start:end]))
+    def slice(self, start: int, end: int, step: int = 1) -> Tensor:
+        """Frames of the whole file, or one of so many, ((end - start) / step, F)."""
+        return torch.from_numpy(np.array(self.values[start:end:step]))
 
     def some(self, most: int) -> range:
         """The numbers of utterances, evenly spread, that have about so many frames; of all if there are no more."""
@@ -52,7 +53,7 @@ class Frames:
 
     def map(self, path: Path, function: Callable[[Tensor], Tensor]) -> Frames:
         """Each utterance's (T, F) as (T, F'), in a new file."""
-        return write_frames(path, map(function, self))
+        return write_frames(path, each(function, self))
 
     def rewrite(self, function: Callable[[int, Tensor], Tensor]) -> None:
         """Each utterance's number and (T, F) as (T, F), in the same file."""

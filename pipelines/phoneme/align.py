@@ -22,6 +22,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # features (T, F) and some columns (
 Scores = Callable[[int, NDArray[np.int64]], NDArray[np.float32]]  # the number of an utterance and some columns to the same
 
 CLICK, PAUSE = 5, 15  # frames; what is loud for less is no speech, what is quiet for less between words no pause
+MARGIN = 30  # frames of silence before and behind what is said that are trained on
 ACOUSTIC_SCALE = 0.1  # of a search that gives paths up: frames overlap and depend on each other
 BEAM = 20.0
 NO_LIMIT = 2**31 - 1  # on states: the ends of a long sentence would be given up while all paths look alike
@@ -108,6 +109,19 @@ def retied(alignment: Alignment, old: Topology, new: Topology) -> Alignment:
     pieces = np.repeat(np.arange(len(units)), np.diff(starts, append=len(alignment)))
     states = old.owners[alignment, 1]
     return np.asarray(np.array(chains, dtype=np.int64)[pieces, states])
+
+
+def with_margins(path: Alignment, silent: NDArray[np.int64]) -> slice:
+    """The frames of what is said and `MARGIN` before and behind it; all where nothing is.
+
+    Args:
+        path: An utterance's.
+        silent: The columns of silence.
+    """
+    sounds = np.flatnonzero(~np.isin(path, silent))
+    if not len(sounds):
+        return slice(0, len(path))
+    return slice(max(0, int(sounds[0]) - MARGIN), min(len(path), int(sounds[-1]) + 1 + MARGIN))
 
 
 def flat_start(words: Sequence[str], lexicon: Lexicon, topology: Topology, energy: NDArray[np.float32]) -> Alignment:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipelines.ahead import each
+
 VARIANCE_FLOOR = 0.01  # of the global variance, which CMVN makes about 1
 LEAST_FRAMES = 8.0  # a Gaussian with fewer frames than this is dropped
 
@@ -48,8 +50,9 @@ class Chunks:
         order, real = torch.zeros(len(own) * CHUNK, dtype=torch.long), torch.zeros(len(own) * CHUNK)
         order[places], real[places] = torch.argsort(columns, stable=True), 1.0
         values = frames.new_empty(len(order), 2 * frames.shape[1])
-        for rows, piece in zip(torch.split(order, PIECE * CHUNK), torch.split(values, PIECE * CHUNK), strict=True):
-            torch.cat([(found := frames[rows]).square(), found], dim=1, out=piece)
+        parts = zip(torch.split(order, PIECE * CHUNK), torch.split(values, PIECE * CHUNK), strict=True)
+        for _ in each(lambda part: torch.cat([(found := frames[part[0]]).square(), found], dim=1, out=part[1]), parts):
+            pass
         return cls(own, values.view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
 
     def pieces(self) -> Iterator[Chunks]:
@@ -73,8 +76,8 @@ class Scorer:
 
         Columns are last: what follows over the Gaussians is then over whole rows, which is a third faster.
         """
-        each = torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T)
-        return each.view(len(frames), *self.constants.shape)
+        values = torch.addmm(self.constants.flatten(), squared(frames), self.linear.flatten(0, 1).T)
+        return values.view(len(frames), *self.constants.shape)
 
     def nearest(self, frames: Tensor, columns: Tensor) -> Tensor:
         """That of the likeliest Gaussian of each of some columns alone, which is found sooner than the sum.
@@ -83,6 +86,11 @@ class Scorer:
             (T, F), (C,) -> (T, C)
         """
         return Scorer(self.constants[:, columns], self.linear[:, columns]).each(frames).amax(1)
+
+    def shares(self, chunks: Chunks) -> Tensor:
+        """How much each Gaussian of its column has of each frame, (C, K, M); nothing of what fills a chunk."""
+        constants, linear = self.constants.T[chunks.columns], self.linear.transpose(0, 1)[chunks.columns]
+        return torch.baddbmm(constants.unsqueeze(1), chunks.values, linear.transpose(1, 2)).softmax(dim=2) * chunks.real
 
 
 @dataclass(frozen=True)
@@ -113,12 +121,6 @@ class Mixtures:
         """Natural-log likelihood of each frame in each column, (T, F) -> (T, S)."""
         return self.scorer().each(frames).logsumexp(1)
 
-    def shares(self, chunks: Chunks) -> Tensor:
-        """How much each Gaussian of its column has of each frame, (C, K, M); nothing of what fills a chunk."""
-        scorer = self.scorer()
-        constants, linear = scorer.constants.T[chunks.columns], scorer.linear.transpose(0, 1)[chunks.columns]
-        return torch.baddbmm(constants.unsqueeze(1), chunks.values, linear.transpose(1, 2)).softmax(dim=2) * chunks.real
-
     def split(self) -> Mixtures:
         """Twice as many Gaussians: each moved by a fifth of its deviation up and down."""
         step = 0.2 * self.variances.sqrt()
@@ -131,12 +133,17 @@ class Mixtures:
     def update(self, blocks: Iterable[Chunks]) -> Mixtures:
         """One EM step; a column without frames stays as it is."""
         columns, gaussians, size = self.means.shape
+        scorer = self.scorer()
+
+        def gathered(chunks: Chunks) -> tuple[Tensor, Tensor, Tensor]:
+            shares = scorer.shares(chunks)
+            return chunks.columns, shares.sum(1).double(), (shares.mT @ chunks.values).double()
+
         occupancies = torch.zeros(columns, gaussians, dtype=torch.double)
         sums = torch.zeros(columns, gaussians, 2 * size, dtype=torch.double)
-        for chunks in (piece for block in blocks for piece in block.pieces()):
-            shares = self.shares(chunks)
-            occupancies.index_add_(0, chunks.columns, shares.sum(1).double())
-            sums.index_add_(0, chunks.columns, (shares.mT @ chunks.values).double())
+        for owners, shares, moments in each(gathered, (piece for block in blocks for piece in block.pieces())):
+            occupancies.index_add_(0, owners, shares)
+            sums.index_add_(0, owners, moments)
         total = occupancies.clamp_min(1e-8).unsqueeze(2)
         squares, means = (sums / total).tensor_split(2, dim=2)
         variances = (squares - means.square()).clamp_min(VARIANCE_FLOOR)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.ahead import each
 from pipelines.frames import Frames, write_frames
 from speechbench.audio import Samples
 from speechbench.features import Moments, cepstra, log_mel
@@ -61,4 +62,4 @@ class Energies:
 
     def map(self, path: Path, function: Callable[[Heard], Tensor]) -> Frames:
         """Each utterance as features (T, F'), in a new file."""
-        return write_frames(path, map(function, self))
+        return write_frames(path, each(function, self))

@@ -20,13 +20,13 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from pipelines.ctc.dropout import LockedDropout
 from pipelines.frames import Frames
+from pipelines.phoneme.align import with_margins
 from pipelines.phoneme.config import NetworkConfig
 from pipelines.schedule import one_cycle
 from speechbench.progress import track
 
 WARMUP = 0.2  # share of the steps
 STACK = 3  # frames per step
-MARGIN = 30  # frames before and behind what is said
 PADDING = -100  # the column of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
 
@@ -213,9 +213,9 @@ def _chunks(
     for copy, labelled in enumerate(copies):
         for utterance, length in enumerate(labelled.frames.lengths):
             first, end = 0, length
-            sounds = np.flatnonzero(~np.isin(labelled.columns[utterance], silent))
-            if generator.random() >= share and len(sounds):
-                first, end = max(0, int(sounds[0]) - MARGIN), min(length, int(sounds[-1]) + 1 + MARGIN)
+            said = with_margins(labelled.columns[utterance], silent)
+            if generator.random() >= share:
+                first, end = said.start, said.stop
             phase = int(generator.integers(0, size))
             starts = range(first - phase, end, size) if end - first > size else [(first + end - size) // 2]
             chunks += [(copy, utterance, int(np.clip(start, 0, max(0, length - size)))) for start in starts]

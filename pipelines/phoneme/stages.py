@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipelines.ahead import each
 from pipelines.frames import Frames, write_frames
 from pipelines.graph import Topology
-from pipelines.phoneme.align import Alignment, Sentences
+from pipelines.phoneme.align import Alignment, Sentences, with_margins
 from pipelines.phoneme.clustering import Contexts, grow
 from pipelines.phoneme.config import GmmConfig, TreeConfig
 from pipelines.phoneme.gmm import Block, Chunks, Mixtures
@@ -175,9 +176,9 @@ class Training:
 
     def log_likelihood(self) -> float:
         """Per frame, on some frames."""
-        frames, columns = next(self.blocks())
-        step = max(1, len(frames) // SCORED_FRAMES)
-        frames, columns = frames[::step], columns[::step]
+        end = min(BLOCK, len(self.alignment))
+        step = max(1, end // SCORED_FRAMES)
+        frames, columns = self.frames.slice(0, end, step), torch.from_numpy(self.alignment[:end:step])
         return float(self.mixtures.log_likelihoods(frames).gather(1, columns.unsqueeze(1)).mean())
 
 
@@ -238,13 +239,21 @@ def monophone(
 def triphone(
     folder: Path, mel: Energies, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
-    """A mixture for each tied state, over spliced MFCC under LDA and MLLT."""
-    topology, alignment = sentences.topology, np.concatenate(start(range(len(mel))))
-    make = features_of(config, torch.eye(config.mfcc * (2 * config.splice + 1)))
-    spliced = zip(map(make, mel), map(torch.from_numpy, mel.cut(alignment)), strict=True)
-    first = lda(spliced, topology.columns, config.dimensions)
-    frames = mel.map(folder / "features.f32", features_of(config, first))
-    training = Training(sentences, frames, alignment, Mixtures.flat(topology.columns, config.dimensions))
+    """A mixture for each tied state, over spliced MFCC under LDA and MLLT.
+
+    Where the alignment is searched, silence far from speech is left out: it has been found, and would take half of the time.
+    """
+    topology, paths = sentences.topology, start(range(len(mel)))
+    kept = [with_margins(path, topology.silent) if realign else slice(0, len(path)) for path in paths]
+
+    def features(transform: Tensor) -> Iterator[Tensor]:
+        return (values[part] for values, part in zip(each(features_of(config, transform), mel), kept, strict=True))
+
+    columns = [path[part] for path, part in zip(paths, kept, strict=True)]
+    spliced = features(torch.eye(config.mfcc * (2 * config.splice + 1)))
+    first = lda(zip(spliced, map(torch.from_numpy, columns), strict=True), topology.columns, config.dimensions)
+    frames = write_frames(folder / "features.f32", features(first))
+    training = Training(sentences, frames, np.concatenate(columns), Mixtures.flat(topology.columns, config.dimensions))
     for gaussians in training.growing(config.gaussians if realign else config.noisy_gaussians):
         training.update()
         if gaussians <= MOST_MLLT:
@@ -256,7 +265,9 @@ def triphone(
     silence = training.silence(config.silence_gaussians)
     training.frames.remove()
     assert training.transform is not None, "it is decorrelated with one Gaussian"
-    return Stage(topology, training.mixtures, silence, training.transform @ first, training.alignment)
+    for path, part, found in zip(paths, kept, training.frames.cut(training.alignment), strict=True):
+        path[part] = found
+    return Stage(topology, training.mixtures, silence, training.transform @ first, np.concatenate(paths))
 
 
 def grown(plain: Energies, before: Stage, config: GmmConfig, settings: TreeConfig) -> Topology:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipelines.ahead import each
 from pipelines.phoneme.gmm import Block, Chunks, Mixtures
 
 SWEEPS = 10  # over the rows of a transform; each row is best for the others as they are
@@ -74,17 +75,21 @@ def mllt(mixtures: Mixtures, blocks: Iterable[Chunks]) -> Tensor:
         The transform, (F, F).
     """
     columns, gaussians, size = mixtures.means.shape
-    inverse = 1.0 / mixtures.variances.double()
+    inverse, scorer = 1.0 / mixtures.variances.double(), mixtures.scorer()
+
+    def products(chunks: Chunks) -> list[Tensor]:
+        shares, values = scorer.shares(chunks), chunks.values[:, :, size:]
+        means = mixtures.means[chunks.columns].unsqueeze(2)
+        apart = (values - means[:, gaussian] for gaussian in range(gaussians))
+        return [(one * shares[:, :, [gaussian]]).mT @ one for gaussian, one in enumerate(apart)]
+
     scatter, total = torch.zeros(size, size, size, dtype=torch.double), 0.0  # a matrix for each row of the transform
     for block in blocks:
         total += float(block.real.sum())
         moments = torch.zeros(gaussians, columns, size, size, dtype=torch.double)
-        for chunks in block.pieces():
-            shares = mixtures.shares(chunks)
-            for gaussian in range(gaussians):
-                apart = chunks.values[:, :, size:] - mixtures.means[chunks.columns, gaussian].unsqueeze(1)
-                products = (apart * shares[:, :, gaussian : gaussian + 1]).mT @ apart
-                moments[gaussian].index_add_(0, chunks.columns, products.double())
+        for chunks, found in zip(block.pieces(), each(products, block.pieces()), strict=True):
+            for gaussian, one in enumerate(found):
+                moments[gaussian].index_add_(0, chunks.columns, one.double())
         for gaussian in range(gaussians):
             scatter += torch.einsum("sr,sij->rij", inverse[:, gaussian], moments[gaussian])
     inverses = torch.linalg.inv(scatter / total)
