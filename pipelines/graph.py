@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from pipelines.transducers import EPSILON, Fst, lexicon_transducer, number_words, sentence_transducer
 from pipelines.tree import Tree
 from speechbench.errors import SpeechbenchError
+from speechbench.files import read_json, write_json
 from speechbench.grammar import read_grammar
 from speechbench.language_model import read_arpa
 from speechbench.lexicon import Lexicon
+
+WORDS = ".words.json"
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,16 @@ class Graph:
         kaldifst.minimize_encoded(composed)
         kaldifst.arcsort(composed, sort_type="ilabel")
         return cls(topology.scored(composed, disambiguation), words)
+
+    def write(self, path: Path) -> None:
+        """Write it for other processes; its words lie beside it."""
+        self.fst.write(str(path))
+        write_json(path.with_suffix(WORDS), self._numbers)
+
+    @classmethod
+    def read(cls, path: Path) -> Graph:
+        """Read what `write` wrote."""
+        return cls(kaldifst.StdVectorFst.read(str(path)), read_json(path.with_suffix(WORDS)))
 
     def with_word_cost(self, cost: float) -> Graph:
         """This graph with a cost for each word; below 0 it is a reward."""

@@ -6,13 +6,18 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechbench.jobs import workers
 from speechbench.progress import say
 from speechbench.score import Counts, align, count
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:  # a machine without the graph's packages trains with the cand
     from pipelines.graph import BestPath, Graph
 
 MOST_UTTERANCES = 100  # of dev, drawn at random, which are enough for a choice among a few weights
+WORTH_A_PROCESS = 100_000  # frames to search, which takes three seconds and more; to start a process takes less than one
+
+Scores = NDArray[np.float32]  # (T, S)
 
 
 def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath | None:
@@ -77,12 +85,41 @@ class Tuned:
     paths: list[BestPath | None]  # what is heard of each utterance with these weights
 
 
+def _find(
+    graph: Graph | Path, weights: Weights, log_priors: NDArray[np.float32], beam: float, scores: Scores
+) -> BestPath | None:
+    """Search in a graph, or in the file of one that another process wrote."""
+    return search(_read(graph) if isinstance(graph, Path) else graph, weights.apply(scores, log_priors), beam)
+
+
+@lru_cache(1)
+def _read(path: Path) -> Graph:
+    from pipelines.graph import Graph  # here, for a machine without its packages can train
+
+    return Graph.read(path)
+
+
+@contextmanager
+def _graphs(graph: Graph, processes: int) -> Iterator[Callable[[float], Graph | Path]]:
+    """Gives the graph with a word cost, or for several processes its file, which is there while this is open."""
+    with TemporaryDirectory() as folder:
+
+        def written(cost: float) -> Path:
+            path = Path(folder) / f"{cost}.fst"
+            if not path.exists():
+                graph.with_word_cost(cost).write(path)
+            return path
+
+        yield graph.with_word_cost if processes == 1 else written
+
+
 def tune_weights(
     graph: Graph,
     dev: Sequence[tuple[list[str], NDArray[np.float32]]],
     log_priors: NDArray[np.float32],
     candidates: Candidates,
     beam: float,
+    most: int = 1,
 ) -> Tuned:
     """The weights with the fewest word errors on dev, one weight after the other; of equals, those that were tried first.
 
@@ -92,24 +129,27 @@ def tune_weights(
         log_priors: Of the columns, (S,).
         candidates: To try.
         beam: Of the search.
+        most: Processes that search side by side, each with the graph in its memory; fewer where there is little to do.
     """
     looks: list[dict[str, Any]] = []
+    frames = sum(len(scores) for _, scores in dev)
+    processes = min(most, 1 + frames * candidates.looks // WORTH_A_PROCESS)
 
     def look_with(weights: Weights) -> tuple[int, list[BestPath | None]]:
-        weighted = graph.with_word_cost(weights.word_cost)
-
-        paths = [search(weighted, weights.apply(scores, log_priors), beam) for _, scores in dev]
+        find = partial(_find, graphs(weights.word_cost), weights, log_priors, beam)
+        paths = list(run(find, (scores for _, scores in dev), processes))
         counts = (count(align(words, path.words if path else [])) for (words, _), path in zip(dev, paths, strict=True))
         total = sum(counts, Counts())
         looks.append({**asdict(weights), "dev_wer": total.rate, "dev_errors": total.errors, "dev_words": total.words})
         say(f"decoding of dev, look {len(looks)} of {candidates.looks}: WER {100 * total.rate:.2f} % with {weights}")
         return total.errors, paths
 
-    best = candidates.first
-    fewest, heard = look_with(best)
-    for field in fields(candidates):
-        for weights in candidates.around(best, field.name):
-            errors, paths = look_with(weights)
-            if errors < fewest:
-                best, fewest, heard = weights, errors, paths
+    with workers(processes, "pipelines.graph") as run, _graphs(graph, processes) as graphs:
+        best = candidates.first
+        fewest, heard = look_with(best)
+        for field in fields(candidates):
+            for weights in candidates.around(best, field.name):
+                errors, paths = look_with(weights)
+                if errors < fewest:
+                    best, fewest, heard = weights, errors, paths
     return Tuned(best, looks, heard)

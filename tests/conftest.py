@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,18 @@ def shared_data() -> Path:
     if not place.is_dir():
         pytest.skip("no real recordings here: set SPEECHBENCH_DATA to a folder that holds them")
     return place
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Work in two threads, as on a machine with two cores."""
+    import torch  # behind the line above that says how many threads it has
+
+    from pipelines.ahead import threads
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads.cache_clear()
+    yield
+    torch.set_num_threads(before)
+    threads.cache_clear()

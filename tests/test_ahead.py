@@ -47,16 +47,6 @@ def test_nothing():
     assert list(ahead(counting([], 0))) == []
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    threads.cache_clear()
-    yield
-    torch.set_num_threads(before)
-    threads.cache_clear()
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_threads_side_by_side_have_no_threads_of_their_own():
     with torch_alone():

@@ -6,7 +6,7 @@ from planted_scores import hmm_columns, plant
 from pipelines.frames import write_frames
 from pipelines.graph import Topology, units_on
 from pipelines.phoneme import align, trellis
-from pipelines.phoneme.align import CLICK, PAUSE, Sentences, flat_start, retied
+from pipelines.phoneme.align import CLICK, MARGIN, PAUSE, Sentences, flat_start, retied, with_margins
 from pipelines.tree import LEFT, RIGHT, Question, Tree
 
 LEXICON = {"tea": (("T", "IY"),), "mate": (("M", "EY", "T"),)}
@@ -88,6 +88,18 @@ def test_states_of_triphones_are_aligned_and_retied():
 def start(text, energy, lexicon=LEXICON):
     path = flat_start(text.split(), lexicon, TOPOLOGY, energy)
     return path, [(unit, end - start) for unit, start, end in units_on(path, TOPOLOGY)]
+
+
+@pytest.mark.parametrize(("before", "behind"), [(100, 200), (100, 3), (0, 200), (0, 0)])
+def test_what_is_said_has_a_margin(before, behind):
+    path = np.repeat([0, 5, 1, 6, 0], (before, 10, 300, 10, behind))
+    said = path[with_margins(path, np.array([0, 1]))]
+    assert len(said) == 320 + min(before, MARGIN) + min(behind, MARGIN)
+    assert said[min(before, MARGIN)] == 5 and said[-1 - min(behind, MARGIN)] == 6
+
+
+def test_silence_alone_is_kept():
+    assert with_margins(np.zeros(200, np.int64), np.array([0, 1])) == slice(0, 200)
 
 
 QUIET, LOUD = np.full(15, -9.0), np.zeros(30)

@@ -7,6 +7,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from pipelines.phoneme.gmm import Chunks, Mixtures
+from pipelines.phoneme.transforms import mllt
 
 
 def random_mixtures(states, gaussians, features, seed=0):
@@ -85,6 +86,17 @@ def test_planted_mixtures_are_found():
         torch.testing.assert_close(found.means[state][order], planted.means[state], atol=0.1, rtol=0)
         torch.testing.assert_close(found.variances[state][order], planted.variances[state], atol=0.1, rtol=0)
         torch.testing.assert_close(found.weights[state][order], planted.weights[state], atol=0.03, rtol=0)
+
+
+def test_threads_change_nothing(request, monkeypatch):
+    monkeypatch.setattr("pipelines.phoneme.gmm.PIECE", 3)
+    frames, states = draw(random_mixtures(5, 2, 4), 3000)
+    mixtures = Mixtures.flat(5, 4).update([Chunks.of(frames, states)]).split()
+    alone, transform = mixtures.update([Chunks.of(frames, states)]), mllt(mixtures, [Chunks.of(frames, states)])
+    request.getfixturevalue("two_threads")
+    together = mixtures.update([Chunks.of(frames, states)])
+    assert all(map(torch.equal, vars(alone).values(), vars(together).values()))
+    assert torch.equal(mllt(mixtures, [Chunks.of(frames, states)]), transform)
 
 
 def test_update_of_one_gaussian_is_mean_and_variance():

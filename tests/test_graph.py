@@ -126,6 +126,16 @@ def test_planted_words_are_heard_through_ctc(ctc, words, frames, blanks):
     assert path.columns.tolist() == columns
 
 
+def test_a_graph_is_read_as_it_was_written(hmm, tmp_path):
+    graph, _ = hmm
+    path, scores = tmp_path / "-0.7.fst", np.random.default_rng(0).normal(0, 1, (60, HMM.columns)).astype(np.float32)
+    graph.with_word_cost(-0.7).write(path)
+    before, after = (one.decode(scores) for one in (graph.with_word_cost(-0.7), Graph.read(path)))
+    assert before is not None and len(before.words) == 3
+    assert (after.words, after.score) == (before.words, before.score)
+    np.testing.assert_array_equal(after.columns, before.columns)
+
+
 @given(st.lists(st.sampled_from(HEARD), min_size=1, max_size=4), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_score_is_acoustics_and_language_model_and_separators(hmm, words, separated):

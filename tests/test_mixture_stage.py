@@ -8,8 +8,12 @@ import torch
 
 from pipelines.frames import write_frames
 from pipelines.graph import Topology
+from pipelines.phoneme import stages
+from pipelines.phoneme.align import Sentences
+from pipelines.phoneme.config import GmmConfig
 from pipelines.phoneme.gmm import Mixtures
-from pipelines.phoneme.stages import Stage, Training
+from pipelines.phoneme.heard import Energies
+from pipelines.phoneme.stages import Stage, Training, triphone
 
 TOPOLOGY = Topology(("AH", "SIL"), "SIL", 2)
 NOISES = 12  # kinds that silence sounds like
@@ -65,6 +69,26 @@ def test_silence_that_is_never_met_stays_as_it_was(training):
     assert torch.isfinite(
         Stage(TOPOLOGY, never.mixtures, never.silence(8), None, never.alignment).log_likelihoods(torch.zeros(3, 5))
     ).all()
+
+
+@pytest.mark.parametrize("realign", [True, False])
+def test_silence_far_from_speech_is_left_out_where_the_alignment_is_searched(tmp_path, monkeypatch, realign):
+    rng = np.random.default_rng(0)
+    sounds = rng.normal(0, 3, (4, 40))
+    paths = [np.repeat([2, 3, 0, 1, 2, 3], (60, 140, 20, 20, 50, behind)) for behind in (10, 80, 150) for _ in range(5)]
+    mel = write_frames(tmp_path / "mel.f32", (torch.tensor(sounds[p] + rng.normal(0, 1, (len(p), 40))).float() for p in paths))
+    written = []
+    monkeypatch.setattr(stages, "write_frames", lambda *args: written.append(write_frames(*args)) or written[-1])
+    moved = [np.roll(path, 4 * (n % 3 - 1)) for n, path in enumerate(paths)]  # what is searched anew is found where it is
+    sentences = Sentences(TOPOLOGY, {"a": (("AH",),)}, [["a"]] * len(paths))
+    start, report = lambda numbers: [moved[n].copy() for n in numbers], lambda *_: None
+    stage = triphone(tmp_path, Energies(mel, [None] * 15), sentences, start, GmmConfig(gaussians=2), realign, report)
+    ends = [int(np.flatnonzero(path < 2)[-1]) + 1 for path in moved]
+    assert written[0].lengths == [70 + min(30, len(p) - end) if realign else len(p) for p, end in zip(paths, ends, strict=True)]
+    for found, path, given in zip(mel.cut(stage.alignment), paths, moved, strict=True):
+        assert np.array_equal(found[:166], given[:166]) and np.array_equal(found[280:], given[280:])
+        speech, right = (np.minimum(one[190:250], 2) for one in (found, path if realign else given))
+        assert np.mean(speech == right) > (0.95 if realign else 0.999)
 
 
 def test_a_stage_is_read_as_it_was_written(training, tmp_path):

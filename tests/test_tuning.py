@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from planted_scores import ctc_columns, plant
 
+from pipelines import tuning
 from pipelines.graph import BestPath, Graph, Topology
 from pipelines.tuning import Candidates, Weights, search, tune_weights
+from speechbench.jobs import workers
 from speechbench.language_model import train_ngram
 from speechbench.lexicon import spell
 
@@ -99,6 +101,26 @@ def test_a_graph_that_may_say_one_text_alone(graph):
         graph.decode(scores, 1000.0).score, abs=1e-3
     )
     assert graph.saying(["nothing"]) is None
+
+
+def test_processes_change_nothing(graph, monkeypatch):
+    candidates = Candidates((1.0, 0.3), (0.0, 0.5), (0.0, -2.0))
+    dev = [(["ab"] * n, scores_of(" ".join(["ab"] * n), against=-3.0)) for n in range(1, 6)]
+    dev += [(["ac", "ab"], np.zeros((0, 5), np.float32))]
+    log_priors = np.zeros(5, np.float32)
+    alone = tune_weights(graph, dev, log_priors, candidates, 30.0)
+    started = []
+    monkeypatch.setattr(tuning, "workers", lambda count, *modules: (started.append(count), workers(count, *modules))[1])
+    assert tune_weights(graph, dev, log_priors, candidates, 30.0, most=2).looks == alone.looks
+    monkeypatch.setattr(tuning, "WORTH_A_PROCESS", 100)
+    together = tune_weights(graph, dev, log_priors, candidates, 30.0, most=2)
+    assert started == [1, 2]  # so little is searched in this process
+    assert (together.weights, together.looks) == (alone.weights, alone.looks)
+    for path, other in zip(together.paths, alone.paths, strict=True):
+        assert (path is None) == (other is None)
+        if path and other:
+            assert (path.words, path.score) == (other.words, other.score)
+            np.testing.assert_array_equal(path.columns, other.columns)
 
 
 def test_an_utterance_without_a_path_counts_as_deleted(graph):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipelines import parallel, tensors
+from pipelines.ahead import threads
 from pipelines.ctc import features
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
@@ -191,7 +192,7 @@ def _choose_weights(run: Run, config: E2eConfig, network: Network, priors: Tenso
         chosen = dev.select(lambda utterance: utterance.id in usable).sample(MOST_UTTERANCES, config.seed)
         scores = judge.scores(network, [usable[utterance.id] for utterance in chosen])
         scored = [(utterance.words, s.numpy()) for utterance, s in zip(chosen, scores, strict=True)]
-        tuned = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam)
+        tuned = tune_weights(graph, scored, priors.numpy(), CANDIDATES, config.beam, threads())
         weights = tuned.weights
         for look in tuned.looks:
             run.log(stage="decoding", **look)

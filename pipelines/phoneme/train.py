@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.ahead import torch_alone
+from pipelines.ahead import each, threads, torch_alone
 from pipelines.batches import extract
 from pipelines.ctc.board import check_board
 from pipelines.ctc.checkpoint import Row
@@ -142,10 +142,11 @@ class _Judge:
         last = name == self.config.acoustic
         graph = open_graph(self.run.path, acoustic.topology, self.lexicon)
         plain = None if last else self.plain
-        scored = [(words, acoustic.score(heard).numpy()) for words, heard in plain or self.dev]
+        said, heard = zip(*(plain or self.dev), strict=True)
+        scored = list(zip(said, each(lambda one: acoustic.score(one).numpy(), heard), strict=True))
         candidates = candidates_of(name)
         tried = candidates if last else candidates.one()
-        tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam)
+        tuned = tune_weights(graph, scored, acoustic.log_priors.numpy(), tried, self.config.beam, threads())
         for look in tuned.looks:
             self.run.log(stage=name, columns=acoustic.topology.columns, dev="plain" if plain else "heard", **look)
         weighted = [(words, tuned.weights.apply(scores, acoustic.log_priors.numpy())) for words, scores in scored]
