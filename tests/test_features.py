@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.fft import dct
 
 from speechbench.features import Moments, band_frequencies, band_places, cmvn, cmvns, log_mel, log_mels, mfcc, with_deltas
+from speechbench.torch_audio import torchaudio
 
 RATE = 16_000
 
@@ -91,6 +92,14 @@ def test_deltas_of_a_ramp_are_its_slopes():
     torch.testing.assert_close(features[:, :3], ramp)
     torch.testing.assert_close(features[2:-2, 3:6], slopes.expand(26, 3))
     torch.testing.assert_close(features[4:-4, 6:], torch.zeros(22, 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 40])
+def test_deltas_against_torchaudio(frames):
+    features = torch.randn(frames, 13)
+    slopes = torchaudio.functional.compute_deltas
+    first = slopes(features.T)
+    torch.testing.assert_close(with_deltas(features), torch.cat([features.T, first, slopes(first)]).T)
 
 
 def test_deltas_of_a_parabola_have_its_curvature():

@@ -7,6 +7,7 @@ cluster is a question, so that any set of units can be used (Povey et al. 2011, 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from pipelines.graph import Topology, pieces_of
 from pipelines.phoneme.align import Alignment
 from pipelines.tree import LEFT, RIGHT, Node, Question, Tree
 
+AT_ONCE = 50  # utterances whose frames are sorted together
 FLOOR = 0.01  # of variances, as of the mixtures'
 Moments = NDArray[np.float64]  # (..., 1 + 2 F): frames, sums and sums of squares of the features
 Masks = NDArray[np.bool_]  # (Q, U): the units of each question
@@ -39,17 +41,23 @@ class Contexts:
         """
         base = len(topology.units) + 1
         found: dict[int, Moments] = {}
-        for features, alignment in utterances:
+
+        def coded(alignment: Alignment) -> NDArray[np.int64]:
             units, starts = pieces_of(alignment, topology)
             around = np.concatenate([[0], units + 1, [0]])
             contexts = (around[:-2] * base + around[2:]) * base + units
             lengths = np.diff(starts, append=len(alignment))
-            code = np.repeat(contexts, lengths) * topology.states + topology.owners[alignment, 1]
-            exact = features.astype(np.float64)
-            rows = np.concatenate([np.ones((len(exact), 1)), exact, np.square(exact)], axis=1)
+            code: NDArray[np.int64] = np.repeat(contexts, lengths) * topology.states + topology.owners[alignment, 1]
+            return code
+
+        waiting = iter(utterances)
+        while some := [(features, coded(alignment)) for features, alignment in itertools.islice(waiting, AT_ONCE)]:
+            exact, code = (np.concatenate(parts) for parts in zip(*some, strict=True))
             order = np.argsort(code, kind="stable")
+            exact = exact[order].astype(np.float64)
+            rows = np.concatenate([np.ones((len(exact), 1)), exact, np.square(exact)], axis=1)
             seen, first = np.unique(code[order], return_index=True)
-            for key, total in zip(seen.tolist(), np.add.reduceat(rows[order], first), strict=True):
+            for key, total in zip(seen.tolist(), np.add.reduceat(rows, first), strict=True):
                 found[key] = found[key] + total if key in found else total
         codes = sorted(found)
         keys = [

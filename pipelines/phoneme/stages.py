@@ -217,7 +217,7 @@ def monophone(
     """
     make, path = features_of(config, None), folder / "features.f32"
     numbers = mel.some(round(60 / FRAME_SHIFT * config.monophone_minutes)) if realign else range(len(mel))
-    frames = write_frames(path, (make(mel[number]) for number in numbers))
+    frames = write_frames(path, each(make, (mel[number] for number in numbers)))
     alignment = np.concatenate(start(numbers))
     flat = Mixtures.flat(sentences.topology.columns, 3 * config.mfcc)
     training = Training(sentences.some(numbers) if realign else sentences, frames, alignment, flat)
@@ -229,7 +229,8 @@ def monophone(
             training.update()
         report(gaussians, training.log_likelihood())
     if realign:
-        training.sentences, training.frames = sentences, mel.map(path, make)
+        if len(numbers) < len(mel):
+            training.sentences, training.frames = sentences, mel.map(path, make)
         training.align()
     silence = training.silence(config.silence_gaussians)
     path.unlink()
@@ -274,6 +275,6 @@ def grown(plain: Energies, before: Stage, config: GmmConfig, settings: TreeConfi
     """The phonemes with the decision tree that a stage's alignment gives."""
     phonemes = before.topology.tied(None)
     make = before.features(config)
-    utterances = zip(plain, plain.cut(before.alignment), strict=True)
-    contexts = Contexts.gather(before.topology, ((make(heard).numpy(), path) for heard, path in utterances))
+    features = each(lambda heard: make(heard).numpy(), plain)
+    contexts = Contexts.gather(before.topology, zip(features, plain.cut(before.alignment), strict=True))
     return phonemes.tied(grow(contexts, phonemes, settings.columns, settings.least_frames, settings.least_gain))
