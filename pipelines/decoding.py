@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from pipelines.graph import BestPath, Topology
 from pipelines.lattice import decode_lattice
 from pipelines.oracles import Oracles
+from pipelines.searching import processes_for, search
 from pipelines.times import Clock
-from pipelines.tuning import Weights, search
+from pipelines.tuning import Weights
 from pipelines.words import open_graph, open_lexicon
 from speechbench.errors import name_some, unknown_name
 from speechbench.files import read_json
+from speechbench.jobs import workers
 from speechbench.manifest import Utterance
 from speechbench.progress import say
 from speechbench.recognizer import ORACLES, Alternative, Hypothesis, Request
@@ -37,6 +40,7 @@ class Decoder:
             frame_shift: Seconds between two of them.
             log_priors: Of the topology's columns, (S,).
         """
+        self._made_of = folder, topology, frame_shift, log_priors
         weights = dict(read_json(folder / "decoding.json"))
         self.beam = float(weights.pop("beam"))
         self.weights, self.log_priors = Weights(**weights), log_priors
@@ -63,6 +67,25 @@ class Decoder:
         if request.oracle:
             return self._hear_oracle(utterance, weighted, beam, request.oracle)
         return self._told(utterance, search(self.graph, weighted, beam))
+
+    def hear_all(
+        self, scored: Iterable[tuple[Utterance, NDArray[np.float32]]], request: Request, seconds: float
+    ) -> Iterator[Hypothesis]:
+        """As `hear` of each, in order; in as many processes as torch has threads, where there is much to search.
+
+        Args:
+            scored: Utterances and their scores; read lazily, a few ahead of what is given.
+            request: What is asked for.
+            seconds: Of speech, about.
+        """
+        from pipelines.ahead import threads, torch_alone  # here, for the processes need no torch
+
+        processes = processes_for(seconds / self.clock.frame_shift, threads())
+        if processes == 1:
+            yield from (self.hear(utterance, scores, request) for utterance, scores in scored)
+            return
+        with torch_alone(), workers(processes, __name__) as run:
+            yield from run(partial(_hear, self._made_of, request), scored, processes)
 
     def _hear_many(self, utterance: Utterance, scores: NDArray[np.float32], beam: float, most: int) -> Hypothesis:
         lattice = None
@@ -116,3 +139,15 @@ class Decoder:
             phonemes=tuple(phonemes),
             duration=utterance.duration,
         )
+
+
+_decoders: dict[Path, Decoder] = {}  # of a process that hears for another: opened once
+
+
+def _hear(
+    made_of: tuple[Path, Topology, float, NDArray[np.float32]], request: Request, one: tuple[Utterance, NDArray[np.float32]]
+) -> Hypothesis:
+    folder, *_ = made_of
+    if folder not in _decoders:
+        _decoders[folder] = Decoder(*made_of)
+    return _decoders[folder].hear(*one, request)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.graph import Aligner, BestPath, Graph, Topology
-from pipelines.tuning import search
+from pipelines.searching import search
 from speechbench.lexicon import Lexicon
 
 NO_LIMIT = 2**31 - 1  # on the search's states

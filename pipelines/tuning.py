@@ -6,17 +6,16 @@ Morgan 1994); for CTC it takes from the blank the advantage that deletes words (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.searching import graphs, opened, processes_for, search
 from speechbench.jobs import workers
 from speechbench.progress import say
 from speechbench.score import Counts, align, count
@@ -25,14 +24,8 @@ if TYPE_CHECKING:  # a machine without the graph's packages trains with the cand
     from pipelines.graph import BestPath, Graph
 
 MOST_UTTERANCES = 100  # of dev, drawn at random, which are enough for a choice among a few weights
-WORTH_A_PROCESS = 100_000  # frames to search, which takes three seconds and more; to start a process takes less than one
 
 Scores = NDArray[np.float32]  # (T, S)
-
-
-def search(graph: Graph, scores: NDArray[np.float32], beam: float) -> BestPath | None:
-    """The best path; searched wider where a narrow beam loses every path that ends."""
-    return graph.decode(scores, beam) or graph.decode(scores, 3 * beam)
 
 
 @dataclass(frozen=True)
@@ -89,28 +82,7 @@ def _find(
     graph: Graph | Path, weights: Weights, log_priors: NDArray[np.float32], beam: float, scores: Scores
 ) -> BestPath | None:
     """Search in a graph, or in the file of one that another process wrote."""
-    return search(_read(graph) if isinstance(graph, Path) else graph, weights.apply(scores, log_priors), beam)
-
-
-@lru_cache(1)
-def _read(path: Path) -> Graph:
-    from pipelines.graph import Graph  # here, for a machine without its packages can train
-
-    return Graph.read(path)
-
-
-@contextmanager
-def _graphs(graph: Graph, processes: int) -> Iterator[Callable[[float], Graph | Path]]:
-    """Gives the graph with a word cost, or for several processes its file, which is there while this is open."""
-    with TemporaryDirectory() as folder:
-
-        def written(cost: float) -> Path:
-            path = Path(folder) / f"{cost}.fst"
-            if not path.exists():
-                graph.with_word_cost(cost).write(path)
-            return path
-
-        yield graph.with_word_cost if processes == 1 else written
+    return search(opened(graph), weights.apply(scores, log_priors), beam)
 
 
 def tune_weights(
@@ -132,11 +104,10 @@ def tune_weights(
         most: Processes that search side by side, each with the graph in its memory; fewer where there is little to do.
     """
     looks: list[dict[str, Any]] = []
-    frames = sum(len(scores) for _, scores in dev)
-    processes = min(most, 1 + frames * candidates.looks // WORTH_A_PROCESS)
+    processes = processes_for(sum(len(scores) for _, scores in dev) * candidates.looks, most)
 
     def look_with(weights: Weights) -> tuple[int, list[BestPath | None]]:
-        find = partial(_find, graphs(weights.word_cost), weights, log_priors, beam)
+        find = partial(_find, graph_with(weights.word_cost), weights, log_priors, beam)
         paths = list(run(find, (scores for _, scores in dev), processes))
         counts = (count(align(words, path.words if path else [])) for (words, _), path in zip(dev, paths, strict=True))
         total = sum(counts, Counts())
@@ -144,7 +115,7 @@ def tune_weights(
         say(f"decoding of dev, look {len(looks)} of {candidates.looks}: WER {100 * total.rate:.2f} % with {weights}")
         return total.errors, paths
 
-    with workers(processes, "pipelines.graph") as run, _graphs(graph, processes) as graphs:
+    with workers(processes, "pipelines.graph") as run, graphs(graph, processes) as graph_with:
         best = candidates.first
         fewest, heard = look_with(best)
         for field in fields(candidates):

@@ -93,7 +93,8 @@ def _run_in(
             yield under_way.popleft().result()
     except BrokenProcessPool as error:
         raise SpeechbenchError(
-            "a worker process was killed, perhaps for want of memory; free some, or ask for fewer, and go on with --resume"
+            "a worker process was killed, perhaps for want of memory; free some, or ask for fewer (--jobs or OMP_NUM_THREADS), "
+            "and start again, where there is one with --resume"
         ) from error
     finally:
         for future in under_way:

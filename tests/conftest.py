@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,20 @@ def two_threads() -> Iterator[None]:
     yield
     torch.set_num_threads(before)
     threads.cache_clear()
+
+
+@pytest.fixture
+def processes_that_search(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have two processes search however little there is; tells how many were started."""
+    from pipelines import decoding, searching
+    from speechbench import jobs
+
+    started = []
+
+    def workers(count: int, *modules: str) -> AbstractContextManager[jobs.Run]:
+        started.append(count)
+        return jobs.workers(count, *modules)
+
+    monkeypatch.setattr(searching, "WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(decoding, "workers", workers)
+    return started

@@ -102,6 +102,15 @@ def test_a_reopened_run_hears_the_same(trained, heard, sets):
     assert {hypothesis.id: hypothesis for hypothesis in again} == heard
 
 
+@pytest.mark.parametrize("asked", [Request(), Request(prefixes=4)], ids=["", "prefixes"])
+def test_processes_that_search_change_nothing(trained, sets, request, asked):
+    recognizer, dev = open_recognizer(Run.open(trained)), manifest.read(sets[1])
+    alone = list(recognizer.transcribe(dev, Skipped(), asked))
+    started = request.getfixturevalue("processes_that_search")
+    assert list(recognizer.transcribe(dev, Skipped(), asked)) == alone
+    assert started == [2]
+
+
 def test_words_are_told_by_their_spikes(trained, sets, tmp_path):
     """N-best, confidences and oracles as in the pipeline; characters are no phonemes."""
     for options in (("--nbest", 3), ("--oracle", "phonemes"), ("--oracle", "words")):

@@ -8,7 +8,7 @@ from planted_scores import hmm_columns, plant
 
 from pipelines.graph import Graph, Topology
 from pipelines.oracles import Oracles
-from pipelines.tuning import search
+from pipelines.searching import search
 from speechbench.language_model import train_ngram
 from speechbench.score import Counts, align, count
 

@@ -20,7 +20,7 @@ from speechbench import audio, manifest, voices
 from speechbench.errors import SpeechbenchError
 from speechbench.lexicon import pronounce, read_lexicon
 from speechbench.manifest import Manifest, Skipped, Utterance
-from speechbench.recognizer import read_hypotheses
+from speechbench.recognizer import Request, read_hypotheses
 from speechbench.run import Run
 from speechbench.score import score
 
@@ -213,6 +213,15 @@ def test_order_and_company_change_nothing(trained, heard, sets):
     reordered = Manifest(tuple(reversed(manifest.read(sets[1]).utterances))[:4])
     for hypothesis in open_recognizer(Run.open(trained)).transcribe(reordered, Skipped()):
         assert hypothesis == heard[hypothesis.id]
+
+
+@pytest.mark.parametrize("asked", [Request(), Request(nbest=3), Request(oracle="phonemes")], ids=["", "nbest", "oracle"])
+def test_processes_that_search_change_nothing(trained, sets, request, asked):
+    recognizer, dev = open_recognizer(Run.open(trained)), manifest.read(sets[1])
+    alone = list(recognizer.transcribe(dev, Skipped(), asked))
+    started = request.getfixturevalue("processes_that_search")
+    assert list(recognizer.transcribe(dev, Skipped(), asked)) == alone
+    assert started == [2]
 
 
 def test_what_a_speaker_says_besides_tells_how_the_speaker_sounds(trained, heard, sets):

@@ -14,7 +14,7 @@ import pipelines.modes
 import pipelines.words
 from pipelines.graph import Graph, Topology
 from pipelines.oracles import Oracles
-from pipelines.tuning import search
+from pipelines.searching import search
 from speechbench.cli import diagnosis
 from speechbench.diagnostics.gaps import Human
 from speechbench.diagnostics.places import errors_in, near

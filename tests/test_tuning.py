@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from planted_scores import ctc_columns, plant
 
-from pipelines import tuning
+from pipelines import searching, tuning
 from pipelines.graph import BestPath, Graph, Topology
-from pipelines.tuning import Candidates, Weights, search, tune_weights
+from pipelines.searching import search
+from pipelines.tuning import Candidates, Weights, tune_weights
 from speechbench.jobs import workers
 from speechbench.language_model import train_ngram
 from speechbench.lexicon import spell
@@ -112,7 +113,7 @@ def test_processes_change_nothing(graph, monkeypatch):
     started = []
     monkeypatch.setattr(tuning, "workers", lambda count, *modules: (started.append(count), workers(count, *modules))[1])
     assert tune_weights(graph, dev, log_priors, candidates, 30.0, most=2).looks == alone.looks
-    monkeypatch.setattr(tuning, "WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(searching, "WORTH_A_PROCESS", 100)
     together = tune_weights(graph, dev, log_priors, candidates, 30.0, most=2)
     assert started == [1, 2]  # so little is searched in this process
     assert (together.weights, together.looks) == (alone.weights, alone.looks)

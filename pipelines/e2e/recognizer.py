@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines import tensors
@@ -20,7 +23,7 @@ from pipelines.speakers import heard_of
 from speechbench.config import build
 from speechbench.errors import SpeechbenchError
 from speechbench.files import read_json
-from speechbench.manifest import Manifest, Skipped
+from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
@@ -79,14 +82,21 @@ class E2eRecognizer:
 
         All that a speaker says in the manifest tells how the speaker sounds.
         """
-        decoder = None if request.greedy else self.decoder
         bands, frames = self.config.encoder.bands, self.config.speaker_frames
-        for utterance, features in heard_of(manifest, bands, frames, skipped, f"decode {manifest.name}"):
-            scores = self.score(features)
-            text = greedy(scores, self.tokens)
-            if decoder is None:
-                heard = Hypothesis(utterance.id, text, duration=utterance.duration)
-            else:
-                heard = replace(decoder.hear(utterance, scores.numpy(), request), phonemes=None)  # its units are characters
-            beam = self.tokens.text(prefix_beam(scores.numpy(), request.prefixes)[0][0]) if request.prefixes else None
-            yield replace(heard, greedy=text, beam=beam)
+        waiting: deque[tuple[str, str | None]] = deque()
+
+        def scored() -> Iterator[tuple[Utterance, NDArray[np.float32]]]:
+            for utterance, features in heard_of(manifest, bands, frames, skipped, f"decode {manifest.name}"):
+                scores = self.score(features)
+                beam = self.tokens.text(prefix_beam(scores.numpy(), request.prefixes)[0][0]) if request.prefixes else None
+                waiting.append((greedy(scores, self.tokens), beam))
+                yield utterance, scores.numpy()
+
+        if request.greedy:
+            for utterance, _ in scored():
+                text, beam = waiting.popleft()
+                yield Hypothesis(utterance.id, text, greedy=text, beam=beam, duration=utterance.duration)
+        else:
+            for heard in self.decoder.hear_all(scored(), request, manifest.seconds):
+                text, beam = waiting.popleft()
+                yield replace(heard, phonemes=None, greedy=text, beam=beam)  # its units are characters

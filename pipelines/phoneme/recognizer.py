@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,7 +29,7 @@ from speechbench.audio import Samples
 from speechbench.config import build
 from speechbench.features import FRAME_SHIFT, cmvn
 from speechbench.files import read_json
-from speechbench.manifest import Manifest, Skipped
+from speechbench.manifest import Manifest, Skipped, Utterance
 from speechbench.recognizer import BEST, Hypothesis, Request
 from speechbench.run import Run
 
@@ -148,8 +150,14 @@ class PipelineRecognizer:
         def both(samples: Samples) -> tuple[Samples, Tensor]:
             return samples, energies(samples, bands)
 
-        for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
-            scores = self.acoustic.score(Heard(mel, speakers.get(utterance.speaker or "")))
-            heard = self.decoder.hear(utterance, scores.numpy(), request)
+        waiting: deque[Samples] = deque()
+
+        def scored() -> Iterator[tuple[Utterance, NDArray[np.float32]]]:
+            for utterance, (samples, mel) in extract(manifest, both, skipped, f"decode {manifest.name}"):
+                waiting.append(samples)
+                yield utterance, self.acoustic.score(Heard(mel, speakers.get(utterance.speaker or ""))).numpy()
+
+        for heard in self.decoder.hear_all(scored(), request, manifest.seconds):
+            samples = waiting.popleft()
             # A spike of CTC is not where its sound begins or ends.
             yield refine(heard, samples) if self.topology.states else heard

@@ -31,7 +31,8 @@ from pipelines.ctc.network import CANDIDATES
 from pipelines.e2e.config import E2eConfig
 from pipelines.e2e.recognizer import topology_of
 from pipelines.e2e.tokens import Tokens, greedy
-from pipelines.tuning import search, tune_weights
+from pipelines.searching import search
+from pipelines.tuning import tune_weights
 from pipelines.words import open_graph, open_lexicon
 from speechbench import manifest
 from speechbench.features import FRAME_SHIFT

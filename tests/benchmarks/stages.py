@@ -24,9 +24,10 @@ from pipelines.phoneme.align import follow
 from pipelines.phoneme.config import PipelineConfig
 from pipelines.phoneme.heard import Heard, all_cepstra, energies
 from pipelines.phoneme.recognizer import Acoustic, open_acoustic
+from pipelines.searching import search
 from pipelines.speakers import speakers_of
 from pipelines.times import spans_on
-from pipelines.tuning import Weights, search
+from pipelines.tuning import Weights
 from pipelines.words import open_graph, open_lexicon
 from speechbench import manifest
 from speechbench.cli import options
