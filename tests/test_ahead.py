@@ -1,9 +1,10 @@
 import threading
+import time
 
 import pytest
 import torch
 
-from pipelines.ahead import MOST, ahead, each, side_by_side, threads, torch_alone
+from pipelines.ahead import MOST, TRIED, ahead, each, side_by_side, threads, torch_alone
 
 
 def counting(made, last=100, closed=None):
@@ -74,11 +75,20 @@ def test_each_keeps_the_order_and_looks_ahead_a_bounded_way():
             asked.append(number)
             yield number
 
-    results = each(lambda number: (number * 2, threading.current_thread()), items())
+    results = each(lambda number: (number * 2, threading.current_thread()), items(), 0)
     first = next(results)
     assert first[0] == 0 and first[1] is not threading.current_thread()
     assert len(asked) <= 2 + MOST * 2
     assert [value for value, _ in results] == list(range(2, 200, 2))
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_items_that_take_no_time_are_not_worth_a_thread(seconds):
+    results = list(each(lambda number: (time.sleep(seconds), number, threading.current_thread())[1:], range(20)))
+    assert [number for number, _ in results] == list(range(20))
+    assert all(thread is threading.current_thread() for _, thread in results[:TRIED])
+    assert all((thread is threading.current_thread()) == (seconds == 0) for _, thread in results[TRIED:])
 
 
 def test_each_with_one_thread_needs_no_other():
@@ -96,8 +106,9 @@ def test_each_with_one_thread_needs_no_other():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_an_error_of_each_comes_at_its_place():
-    results = each(lambda number: 1 / number, [1, 2, 0])
+@pytest.mark.parametrize("tried", [0, 1, TRIED])
+def test_an_error_of_each_comes_at_its_place(tried):
+    results = each(lambda number: 1 / number, [1, 2, 0], tried)
     assert [next(results), next(results)] == [1, 0.5]
     with pytest.raises(ZeroDivisionError):
         next(results)

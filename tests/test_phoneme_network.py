@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.frames import write_frames
+from pipelines.phoneme.align import MARGIN
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import MARGIN, PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
+from pipelines.phoneme.network import PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
 
 STATES, FEATURES = 7, 5
 

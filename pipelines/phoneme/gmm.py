@@ -51,7 +51,7 @@ class Chunks:
         order[places], real[places] = torch.argsort(columns, stable=True), 1.0
         values = frames.new_empty(len(order), 2 * frames.shape[1])
         parts = zip(torch.split(order, PIECE * CHUNK), torch.split(values, PIECE * CHUNK), strict=True)
-        for _ in each(lambda part: torch.cat([(found := frames[part[0]]).square(), found], dim=1, out=part[1]), parts):
+        for _ in each(lambda part: torch.cat([(found := frames[part[0]]).square(), found], dim=1, out=part[1]), parts, 0):
             pass
         return cls(own, values.view(len(own), CHUNK, -1), real.view(len(own), CHUNK, 1))
 
@@ -141,7 +141,7 @@ class Mixtures:
 
         occupancies = torch.zeros(columns, gaussians, dtype=torch.double)
         sums = torch.zeros(columns, gaussians, 2 * size, dtype=torch.double)
-        for owners, shares, moments in each(gathered, (piece for block in blocks for piece in block.pieces())):
+        for owners, shares, moments in each(gathered, (piece for block in blocks for piece in block.pieces()), 0):
             occupancies.index_add_(0, owners, shares)
             sums.index_add_(0, owners, moments)
         total = occupancies.clamp_min(1e-8).unsqueeze(2)

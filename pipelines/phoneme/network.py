@@ -205,9 +205,9 @@ def multiplies_bfloat16() -> bool:
 def _chunks(
     copies: Sequence[Labelled], silent: NDArray[np.int64], size: int, share: float, generator: np.random.Generator
 ) -> list[tuple[int, int, int]]:
-    """(copy, utterance, first frame) of one epoch's chunks: they tile each utterance from a random phase, in random order.
+    """(copy, utterance, first frame) of one epoch's chunks: as few as cover each utterance, somewhere, in random order.
 
-    Of the utterances a share is tiled whole, the others from a little before their first sound to a little behind their last.
+    Of the utterances a share is covered whole, the others from a little before their first sound to a little behind their last.
     """
     chunks = []
     for copy, labelled in enumerate(copies):
@@ -216,8 +216,10 @@ def _chunks(
             said = with_margins(labelled.columns[utterance], silent)
             if generator.random() >= share:
                 first, end = said.start, said.stop
-            phase = int(generator.integers(0, size))
-            starts = range(first - phase, end, size) if end - first > size else [(first + end - size) // 2]
+            count = max(1, -(-(end - first) // size))
+            spare = count * size - (end - first)
+            start = first - (int(generator.integers(0, spare, endpoint=True)) if count > 1 else spare // 2)
+            starts = range(start, start + count * size, size)
             chunks += [(copy, utterance, int(np.clip(start, 0, max(0, length - size)))) for start in starts]
     return [chunks[i] for i in generator.permutation(len(chunks))]
 

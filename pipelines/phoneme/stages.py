@@ -208,19 +208,27 @@ class Fit(Protocol):
         """
 
 
+def _near_speech(paths: Sequence[Alignment], topology: Topology, cut: bool) -> tuple[list[Alignment], list[slice]]:
+    """Alignments without silence far from what is said, and the frames of each utterance that they are of; or all of them."""
+    kept = [with_margins(path, topology.silent) if cut else slice(0, len(path)) for path in paths]
+    return [path[part] for path, part in zip(paths, kept, strict=True)], kept
+
+
 def monophone(
     folder: Path, mel: Energies, sentences: Sentences, start: Start, config: GmmConfig, realign: bool, report: Report
 ) -> Stage:
     """A mixture for each state of each phoneme, over MFCC with deltas.
 
-    So few states need little speech: where the alignment is searched, only some utterances are trained on.
+    So few states need little speech: where the alignment is searched, only some utterances are trained on, without silence far
+    from what is loud.
     """
-    make, path = features_of(config, None), folder / "features.f32"
+    make, path, topology = features_of(config, None), folder / "features.f32", sentences.topology
     numbers = mel.some(round(60 / FRAME_SHIFT * config.monophone_minutes)) if realign else range(len(mel))
-    frames = write_frames(path, each(make, (mel[number] for number in numbers)))
-    alignment = np.concatenate(start(numbers))
-    flat = Mixtures.flat(sentences.topology.columns, 3 * config.mfcc)
-    training = Training(sentences.some(numbers) if realign else sentences, frames, alignment, flat)
+    columns, kept = _near_speech(start(numbers), topology, realign)
+    some = each(make, (mel[number] for number in numbers))
+    frames = write_frames(path, (values[part] for values, part in zip(some, kept, strict=True)))
+    flat = Mixtures.flat(topology.columns, 3 * config.mfcc)
+    training = Training(sentences.some(numbers) if realign else sentences, frames, np.concatenate(columns), flat)
     training.update()
     for gaussians in training.growing(config.monophone_gaussians):
         for _ in range(config.iterations):
@@ -229,12 +237,11 @@ def monophone(
             training.update()
         report(gaussians, training.log_likelihood())
     if realign:
-        if len(numbers) < len(mel):
-            training.sentences, training.frames = sentences, mel.map(path, make)
+        training.sentences, training.frames = sentences, mel.map(path, make)
         training.align()
     silence = training.silence(config.silence_gaussians)
     path.unlink()
-    return Stage(sentences.topology, training.mixtures, silence, None, training.alignment)
+    return Stage(topology, training.mixtures, silence, None, training.alignment)
 
 
 def triphone(
@@ -245,12 +252,11 @@ def triphone(
     Where the alignment is searched, silence far from speech is left out: it has been found, and would take half of the time.
     """
     topology, paths = sentences.topology, start(range(len(mel)))
-    kept = [with_margins(path, topology.silent) if realign else slice(0, len(path)) for path in paths]
+    columns, kept = _near_speech(paths, topology, realign)
 
     def features(transform: Tensor) -> Iterator[Tensor]:
         return (values[part] for values, part in zip(each(features_of(config, transform), mel), kept, strict=True))
 
-    columns = [path[part] for path, part in zip(paths, kept, strict=True)]
     spliced = features(torch.eye(config.mfcc * (2 * config.splice + 1)))
     first = lda(zip(spliced, map(torch.from_numpy, columns), strict=True), topology.columns, config.dimensions)
     frames = write_frames(folder / "features.f32", features(first))

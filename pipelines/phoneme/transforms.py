@@ -87,7 +87,7 @@ def mllt(mixtures: Mixtures, blocks: Iterable[Chunks]) -> Tensor:
     for block in blocks:
         total += float(block.real.sum())
         moments = torch.zeros(gaussians, columns, size, size, dtype=torch.double)
-        for chunks, found in zip(block.pieces(), each(products, block.pieces()), strict=True):
+        for chunks, found in zip(block.pieces(), each(products, block.pieces(), 0), strict=True):
             for gaussian, one in enumerate(found):
                 moments[gaussian].index_add_(0, chunks.columns, one.double())
         for gaussian in range(gaussians):
