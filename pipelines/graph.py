@@ -210,8 +210,13 @@ class Graph:
         return cls(topology.scored(composed, disambiguation), words)
 
     def write(self, path: Path) -> None:
-        """Write it for other processes; its words lie beside it."""
-        self.fst.write(str(path))
+        """Write it for other processes; its words lie beside it.
+
+        Raises:
+            SpeechbenchError: There is no place for it.
+        """
+        if not self.fst.write(str(path)):
+            raise SpeechbenchError(f"{path}: the graph could not be written; make place there, or set TMPDIR to another folder")
         write_json(path.with_suffix(WORDS), self._numbers)
 
     @classmethod

@@ -134,6 +134,8 @@ def test_a_graph_is_read_as_it_was_written(hmm, tmp_path):
     assert before is not None and len(before.words) == 3
     assert (after.words, after.score) == (before.words, before.score)
     np.testing.assert_array_equal(after.columns, before.columns)
+    with pytest.raises(SpeechbenchError, match=r"nowhere.a\.fst: the graph could not be written"):
+        graph.write(tmp_path / "nowhere" / "a.fst")
 
 
 @given(st.lists(st.sampled_from(HEARD), min_size=1, max_size=4), st.booleans())
