@@ -94,7 +94,7 @@ def _run_in(
     except BrokenProcessPool as error:
         raise SpeechbenchError(
             "a worker process was killed, perhaps for want of memory; free some, or ask for fewer (--jobs or OMP_NUM_THREADS), "
-            "and start again, where there is one with --resume"
+            "and start again, where a command has it with --resume"
         ) from error
     finally:
         for future in under_way:
