@@ -83,19 +83,20 @@ def each(function: Callable[[T], U], items: Iterable[T], tried: int = TRIED) -> 
         Whatever the function raises, at its place.
     """
     items, quickest = iter(items), math.inf
-    for item in itertools.islice(items, tried):
-        start = time.perf_counter()
-        result = function(item)
-        quickest = min(quickest, time.perf_counter() - start)
-        yield result
-    if threads() == 1 or quickest < WORTH_A_THREAD:
-        yield from map(function, items)
-        return
-    with side_by_side() as pool:
-        waiting: deque[Future[U]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > MOST * threads():
+    with torch_alone():  # in this thread, too: last bits may depend on how many torch has, and shall not on how long items take
+        for item in itertools.islice(items, tried):
+            start = time.perf_counter()
+            result = function(item)
+            quickest = min(quickest, time.perf_counter() - start)
+            yield result
+        if threads() == 1 or quickest < WORTH_A_THREAD:
+            yield from map(function, items)
+            return
+        with side_by_side() as pool:
+            waiting: deque[Future[U]] = deque()
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > MOST * threads():
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -85,7 +85,9 @@ def test_each_keeps_the_order_and_looks_ahead_a_bounded_way():
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
 def test_items_that_take_no_time_are_not_worth_a_thread(seconds):
-    results = list(each(lambda number: (time.sleep(seconds), number, threading.current_thread())[1:], range(20)))
+    found = list(each(lambda n: (time.sleep(seconds), torch.get_num_threads(), n, threading.current_thread())[1:], range(20)))
+    assert {threads for threads, _, _ in found} == {1} and torch.get_num_threads() == 2
+    results = [one[1:] for one in found]
     assert [number for number, _ in results] == list(range(20))
     assert all(thread is threading.current_thread() for _, thread in results[:TRIED])
     assert all((thread is threading.current_thread()) == (seconds == 0) for _, thread in results[TRIED:])
