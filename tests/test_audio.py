@@ -2,7 +2,9 @@ import io
 import os
 import subprocess
 import sys
+import tarfile
 
+import miniaudio
 import numpy as np
 import pytest
 import soundfile
@@ -137,6 +139,31 @@ def test_channels_are_averaged_in_any_format(tmp_path, suffix, subtype):
     assert audio.inspect(tmp_path / f"a{suffix}") == audio.AudioInfo(1.0, RATE, 2, subtype)
     mean = audio.read(tmp_path / f"a{suffix}")
     assert mean.shape == (RATE,) and np.corrcoef(mean, left)[0, 1] > 0.8  # Vorbis blurs noise
+
+
+@pytest.mark.parametrize(("channels", "subtype"), [(1, "PCM_16"), (2, "PCM_16"), (1, "PCM_24"), (1, "PCM_S8")])
+@pytest.mark.parametrize(("offset", "duration"), [(0.0, None), (0.0, 0.9), (0.3, None), (0.2, 0.7), (0.9, None), (0.0, 1.04)])
+@pytest.mark.parametrize("in_tar", [False, True])
+def test_either_decoder_of_flac_gives_the_same_samples(tmp_path, monkeypatch, channels, subtype, offset, duration, in_tar):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.stack([noise(), -0.4 * noise()][:channels], axis=1), RATE, subtype=subtype)
+    if in_tar:
+        with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+            shard.add(path, path.name)
+        path = tmp_path / "shard.tar" / path.name
+    samples = audio.read(path, offset, duration)
+    monkeypatch.setitem(sys.modules, "miniaudio", None)  # as if it were not installed
+    np.testing.assert_array_equal(samples, audio.read(path, offset, duration))
+    assert samples.size == round(min(1.0 - offset, duration or 1.0) * RATE) and samples.flags.writeable
+
+
+@pytest.mark.parametrize(("offset", "duration", "whole"), [(0.0, 3.0, 1), (0.5, None, 1), (2.0, 1.0, 0), (2.0, None, 0)])
+def test_a_flac_file_is_decoded_whole_where_most_of_it_is_asked_for(tmp_path, monkeypatch, offset, duration, whole):
+    audio.write(tmp_path / "a.flac", noise(3.0))
+    decode, decoded = miniaudio.flac_read_f32, []
+    monkeypatch.setattr(miniaudio, "flac_read_f32", lambda data: decoded.append(data) or decode(data))
+    audio.read(tmp_path / "a.flac", offset, duration)
+    assert len(decoded) == whole
 
 
 @pytest.fixture(scope="module")

