@@ -49,6 +49,7 @@ CONSONANTS = frozenset(
         "ZH",
     }
 )
+STOPS = frozenset({"B", "D", "G", "K", "P", "T", "CH", "JH"})  # and affricates: a closure, then a burst
 SILENCE = "SIL"
 PHONEMES: dict[Stress, frozenset[str]] = {
     "fold": VOWELS | CONSONANTS | {SILENCE},

@@ -56,13 +56,33 @@ def test_a_change_out_of_reach_is_not_followed():
     assert abs(refined.phonemes[1].start - 0.34) <= REACH + 0.001
 
 
+@pytest.mark.parametrize("found", [0.29, 0.31, 0.335])
+def test_a_stop_behind_a_sound_begins_with_its_closure(found):
+    """The vowel ends at 0.3 s, the stop bursts at 0.34 s: a larger change, at which anything but a stop begins."""
+    samples = hiss_and_vowel(0.34)[::-1].copy()  # the vowel ends at 0.26 s, from where on it hisses
+    samples[round(0.26 * RATE) : round(0.3 * RATE)] *= 0.001
+    samples = np.concatenate([np.zeros(round(0.04 * RATE), dtype=np.float32), samples])
+    path = [("AH", 0.1, found), ("T", found, 0.4)]
+    assert refine(heard(*path), samples).phonemes[1].start == pytest.approx(0.3, abs=WINDOW / 2)
+    if found > 0.32:
+        after = refine(heard(*path[:1], ("S", *path[1][1:])), samples)
+        assert after.phonemes[1].start == pytest.approx(0.34, abs=WINDOW / 2)
+
+
+def test_a_stop_behind_silence_begins_where_the_path_has_it_or_the_sound_sets_in():
+    samples = hiss_and_vowel(0.6)
+    samples[: round(0.3 * RATE)] *= 0.001
+    assert refine(heard(("T", 0.31, 0.5)), samples).phonemes[0].start == pytest.approx(0.3, abs=WINDOW / 2)
+
+
 @given(st.lists(st.integers(3, 20), min_size=1, max_size=20), st.integers(0, 20), st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
 def test_order_and_edges_are_kept(frames, before, seed):
     ends = (np.cumsum([before, *frames]) - 0.5) / 100
     times = np.maximum(0.0, ends).round(3).tolist()
     noise = np.random.default_rng(seed).standard_normal(round((times[-1]) * RATE)).astype(np.float32)
-    refined = refine(heard(*(("AH", a, b) for a, b in itertools.pairwise(times))), 0.1 * noise)
+    spans = ((("AH", "T")[number % 2], a, b) for number, (a, b) in enumerate(itertools.pairwise(times)))
+    refined = refine(heard(*spans), 0.1 * noise)
     moved = [refined.phonemes[0].start, *(one.end for one in refined.phonemes)]
     assert moved[1:-1] == [one.start for one in refined.phonemes][1:]
     assert all(a < b for a, b in itertools.pairwise(moved)) and moved[0] >= 0.0 and moved[-1] <= times[-1] + 1e-9
@@ -118,4 +138,4 @@ def test_phoneme_boundaries_of_unheard_voices(tmp_path):
     rows = measure_embedded(tmp_path, "--set", "utterances_per_speaker=10", "--set", "held_out_per_speaker=8")
     phonemes = rows["embedded, phoneme start"]
     assert phonemes["boundaries"] > 1000
-    assert phonemes["within_20_ms"] > 0.80 and phonemes["within_50_ms"] > 0.95 and abs(phonemes["median_ms"]) < 5.0
+    assert phonemes["within_20_ms"] > 0.85 and phonemes["within_50_ms"] > 0.95 and abs(phonemes["median_ms"]) < 5.0
