@@ -122,7 +122,7 @@ def decode(path: Path, offset: float = 0.0, duration: float | None = None) -> tu
 
 
 def _whole_flac(path: Path, frames: int, channels: int) -> Samples | None:
-    """All samples of a FLAC file in half of the time that libsndfile takes, and the same; None where it is left to that.
+    """All samples of a FLAC file in two thirds of the time that libsndfile takes, and the same; None where it is left to that.
 
     It is where `miniaudio` is not installed, and where that does not find what the header promises: then libsndfile knows
     what is wrong.
