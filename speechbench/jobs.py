@@ -6,6 +6,8 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +25,8 @@ Result = TypeVar("Result")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 UNDER_WAY = 4  # items per worker that are taken before the first of them must be ready
+LONGEST_PLACE = 72  # bytes of the folder for temporary files: the server's socket is in it, and can have a name of 107
+PROGRAM = {"speechbench.cli"}  # what a worker of the program's imports with its script
 LOOK = 1.0  # s between two looks at the workers
 
 
@@ -70,8 +74,14 @@ def workers(count: int, *modules: str) -> Iterator[Run]:
 
 @contextmanager
 def processes(count: int, *modules: str) -> Iterator[Run]:
-    """As `workers`, but one process, too, is another than this one."""
-    context = multiprocessing.get_context("spawn")
+    """As `workers`, but one process, too, is another than this one.
+
+    The first starts a server that imports for all, those of later stages, too: they are its copies, and start in
+    milliseconds. A copy of this process would not know the locks that its threads hold.
+    """
+    multiprocessing.set_forkserver_preload([*modules, *PROGRAM & sys.modules.keys()])
+    has_room = len(os.fsencode(tempfile.gettempdir())) < LONGEST_PLACE
+    context = multiprocessing.get_context("forkserver" if has_room else "spawn")
     pool = ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules)
     with _watched(pool), pool:
         with _of_workers():

@@ -179,6 +179,28 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
     process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
 
 
+def test_workers_start_where_temporary_files_lie_deep(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "from test_jobs import square\nfrom speechbench import jobs\n"
+        "if __name__ == '__main__':\n    print(list(jobs.run(square, range(4), 2)))\n"
+    )
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
+    environment = os.environ | {"PYTHONPATH": paths, "TMPDIR": str(deep)}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[0, 1, 4, 9]\n"
+
+
+def test_workers_of_later_stages_are_copies_too_and_import_what_the_first_did_not():
+    with jobs.workers(2, "wave") as run:
+        assert set(run(imported, ["wave"] * 4, 2)) == {True}
+    with jobs.workers(2, "chunk") as run:
+        assert set(run(imported, ["chunk"] * 4, 2)) == {True}
+
+
 LATE_PROGRAM = """
 import os, sys, threading, time
 from pathlib import Path
@@ -190,8 +212,7 @@ def touch(path):
 folder = Path(sys.argv[1])
 if __name__ == "__mp_main__":
     (folder / f"importing-{os.getpid()}").touch()
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while not (folder / "killed").exists():
         time.sleep(0.01)
     threading.Thread.start = lambda thread: None  # it may get its turn too late
 if __name__ == "__main__":
@@ -216,5 +237,7 @@ def test_a_worker_whose_parent_is_killed_while_it_imports_begins_nothing(tmp_pat
         time.sleep(0.01)
     time.sleep(0.2)  # for the first items to be queued
     process.kill()
+    process.wait()
+    (tmp_path / "killed").touch()
     process.communicate(timeout=30)  # ends when the workers have ended
     assert not list(tmp_path.glob("item-*"))

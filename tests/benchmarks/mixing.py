@@ -9,7 +9,7 @@ The *floor* decodes the clean speech and writes it again with soundfile: no mixi
 that mix must; *floor of 16-bit steps* never leaves integers, which spares libsndfile its slow rounding. Only ratios within
 one run count, for machines and their load differ. The others do less: none measures the active speech level (P.56), counts
 the use of noise, or could make the same bytes again. With two workers theirs are forked, with all that is imported; those of
-speechbench start anew and import for themselves, as they do in use.
+speechbench start anew, and what they need is imported while they do, as in use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 
 import numpy as np
@@ -187,15 +187,23 @@ def measure(folder: Path, name: str, suffix: str, workers: int) -> dict[str, flo
                 for part, some in jobs.items()
             }
         run["warm-up"]()
+        _end_server()
         RECORDINGS.forget()  # noise and cabins are part of the work; workers' processes begin without them too
         cabin.forget()
         Path(place).mkdir(exist_ok=True)
         wall, processors = time.monotonic(), _processor_seconds()
         run["speech"]()
-        spent = {"seconds": time.monotonic() - wall, "processor_seconds": _processor_seconds() - processors}
+        seconds = time.monotonic() - wall
+        _end_server()
+        spent = {"seconds": seconds, "processor_seconds": _processor_seconds() - processors}
         Path(place).mkdir(exist_ok=True)
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return spent | {"peak_mib": max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024}
+
+
+def _end_server() -> None:
+    """Of workers: its time counts when it has ended, and the next are to start as they do in use."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def _processor_seconds() -> float:
