@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from speechbench import audio, jobs, voices
+from speechbench import audio, jobs, levels, voices
 from speechbench.cards import datasets_folder
 from speechbench.errors import SpeechbenchError
 from speechbench.files import read_text
@@ -203,7 +203,7 @@ def _finish(path: Path, speaker: Speaker, line: voices.Line, speech: voices.Spee
     samples = soxr.resample(speech.samples, speech.sampling_rate, audio.SAMPLING_RATE)
     before, after = (round(rng.uniform(*SILENCE) * audio.SAMPLING_RATE) for _ in range(2))
     samples = np.pad(samples, (before, after))
-    gain_db = rng.uniform(*LEVEL_DBFS) - audio.active_speech_level(samples).level_dbfs
+    gain_db = rng.uniform(*LEVEL_DBFS) - levels.active_speech_level(samples).level_dbfs
     samples *= min(10.0 ** (gain_db / 20.0), PEAK / float(np.abs(samples).max()))
     audio.write(path, samples)
     lead = before / audio.SAMPLING_RATE

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from speechbench import audio
+from speechbench import levels
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError, SpeechbenchError
 from synth import mix as one_by_one
@@ -27,8 +27,8 @@ from synth.reading import Failed, Rows
 from synth.scene import Scene
 
 SHORTEST_BLOCK = 4096  # samples; Fourier transforms of twice this or half are the fastest on a CPU
-ENVELOPE_STEP = round(audio.STEP * SAMPLING_RATE)  # samples
-HANGOVER_STEPS = round(audio.HANGOVER / audio.STEP)
+ENVELOPE_STEP = round(levels.STEP * SAMPLING_RATE)  # samples
+HANGOVER_STEPS = round(levels.HANGOVER / levels.STEP)
 
 
 @dataclass(frozen=True)
@@ -62,31 +62,31 @@ class Mixed(NamedTuple):
 
 
 class Envelopes(NamedTuple):
-    """As `audio.SpeechEnvelope`, row by row."""
+    """As `levels.SpeechEnvelope`, row by row."""
 
     held: Tensor  # (B, T), in rising order; -1 for the padding, which reaches no threshold
     lengths: Tensor  # (B,), samples
     sum_squares: Tensor  # (B,)
 
     def level_dbfs(self, gain_db: Tensor) -> Tensor:
-        """The active levels after the gains, as `audio.SpeechEnvelope.level` has them; -infinity for silence.
+        """The active levels after the gains, as `levels.SpeechEnvelope.level` has them; -infinity for silence.
 
         Shape:
             (B,) -> (B,)
         """
-        thresholds_db = torch.from_numpy(audio.THRESHOLDS_DBFS).to(gain_db.device) - gain_db[:, None]
+        thresholds_db = torch.from_numpy(levels.THRESHOLDS_DBFS).to(gain_db.device) - gain_db[:, None]
         steps = self.held.shape[1] - torch.searchsorted(self.held, 10.0 ** (thresholds_db / 20.0))
         counts = steps * (self.lengths / (-(-self.lengths // ENVELOPE_STEP)).double())[:, None]
-        levels = 10.0 * (self.sum_squares[:, None] / counts).log10()
-        above = levels - thresholds_db
+        each = 10.0 * (self.sum_squares[:, None] / counts).log10()
+        above = each - thresholds_db
         # Thresholds that are never reached come last; the first at or below the margin ends the search, else the last reached.
         reached = (counts > 0).count_nonzero(1)
-        below = (counts > 0) & (above <= audio.MARGIN_DB)
+        below = (counts > 0) & (above <= levels.MARGIN_DB)
         end = torch.where(below.any(1), below.int().argmax(1), (reached - 1).clamp_min(0))[:, None]
         start = (end - 1).clamp_min(0)
         high, low = above.gather(1, start), above.gather(1, end)
-        share = torch.where((low <= audio.MARGIN_DB) & (high > low), (high - audio.MARGIN_DB) / (high - low), 1.0)
-        level = torch.lerp(levels.gather(1, start), levels.gather(1, end), share.clamp(0.0, 1.0))[:, 0]
+        share = torch.where((low <= levels.MARGIN_DB) & (high > low), (high - levels.MARGIN_DB) / (high - low), 1.0)
+        level = torch.lerp(each.gather(1, start), each.gather(1, end), share.clamp(0.0, 1.0))[:, 0]
         return torch.where(reached > 0, level + gain_db, -torch.inf)
 
 
@@ -96,7 +96,7 @@ def _smoothing(device: torch.device) -> Tensor:
 
     (1 - g)^2 / (1 - g z^-1)^2 has the impulse response (1 - g)^2 (n + 1) g^n.
     """
-    g = float(np.exp(-audio.STEP / audio.TIME_CONSTANT))
+    g = float(np.exp(-levels.STEP / levels.TIME_CONSTANT))
     n = torch.arange(SHORTEST_BLOCK // 4, dtype=torch.float64, device=device)
     return ((1 - g) ** 2 * (n + 1) * g**n)[None]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechbench import audio, jobs
+from speechbench import audio, jobs, levels
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError
 from speechbench.manifest import Manifest, Skipped, Utterance, usable
@@ -188,7 +188,7 @@ def _stretches(noise: Noise) -> tuple[str, list[Heard] | AudioError]:
         parts = [audio.read(path, noise.offset + start, length) for start in np.linspace(0.0, noise.duration - length, count)]
     except AudioError as error:
         return noise.id, error
-    sounding = [spectrum(part, False, rate) for part in parts if audio.rms_dbfs(part) > SILENCE_DBFS]
+    sounding = [spectrum(part, False, rate) for part in parts if levels.rms_dbfs(part) > SILENCE_DBFS]
     if not sounding:
         return noise.id, AudioError(f"{path}: noise is silent; remove it")
     # What a file cannot hold it lacks: its bands above are empty, not unknown.
@@ -203,6 +203,6 @@ def _target(utterance: Utterance) -> tuple[str, Heard | AudioError]:
         rate = audio.inspect(utterance.audio_filepath).sampling_rate
     except AudioError as error:
         return utterance.id, error
-    if audio.rms_dbfs(samples) <= SILENCE_DBFS:
+    if levels.rms_dbfs(samples) <= SILENCE_DBFS:
         return utterance.id, AudioError(f"{utterance.audio_filepath}: is silent; remove it from the target")
     return utterance.id, Heard(utterance.id, "", "", spectrum(samples, utterance.text is not None, rate))

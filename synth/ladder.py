@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechbench import audio
+from speechbench import audio, levels
 from speechbench.manifest import Manifest
 from speechbench.seeds import generator_of
 from synth import scene
@@ -114,7 +114,7 @@ def rungs(one: Scene, seen: Seen | None, seed: int) -> dict[str, Scene]:
         AudioError: The clean recording cannot be read.
     """
     recording = audio.read(Path(one.clean_filepath), one.clean_offset, one.clean_duration)
-    level_dbfs = round(audio.active_speech_level(recording).level_dbfs, 3)
+    level_dbfs = round(levels.active_speech_level(recording).level_dbfs, 3)
     whole = replace(one, level_dbfs=level_dbfs, clip=False)
     room = replace(whole, noise=(), events=(), snr_db=None)
     voice = replace(room, cabin=None)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speechbench import audio
+from speechbench import audio, levels
 from speechbench.audio import Samples
 from speechbench.errors import AudioError
 from synth import cabin, lombard
@@ -165,9 +165,9 @@ def mix(
     Raises:
         AudioError: Silent speech or silent noise: there is no level to speak of. An SNR that cannot be reached.
     """
-    speech = audio.without_offset(speech)
-    envelope = audio.speech_envelope(speech)
-    level = audio.decibels(envelope.sum_squares / speech.size)
+    speech = levels.without_offset(speech)
+    envelope = levels.speech_envelope(speech)
+    level = levels.decibels(envelope.sum_squares / speech.size)
     if level < SILENCE_DBFS:
         raise AudioError(SILENT)
     # P.56 answers by how the speech lies to its thresholds, so that the gain has to be known first: RMS is a beginning.
@@ -213,19 +213,19 @@ def lay(background: Samples, events: Sequence[Sound], active_dbfs: float, snr_db
     With the background b, the events e and P the power that all noise shall have, the gain g of the background solves
     mean((g b + e)^2) = P, that is g^2 mean(b^2) + 2 g mean(b e) + mean(e^2) - P = 0. Rounding to 16 bits adds its share.
     """
-    level = audio.rms_dbfs(background)
+    level = levels.rms_dbfs(background)
     if level < SILENCE_DBFS:
         raise AudioError("noise is silent here, no SNR can be set; remove the silence from the noise")
     power = _power(active_dbfs - snr_db) - ROUNDING
     if power <= 0.0:
         raise AudioError(f"noise of {active_dbfs - snr_db:.0f} dBFS is less than 16 bits hold; ask for a lower SNR")
     if not events:
-        gain_db = audio.decibels(power) - FULL_SCALE_DB - level
+        gain_db = levels.decibels(power) - FULL_SCALE_DB - level
         return Laid(_steps(background, gain_db), gain_db, ())
     over = np.zeros_like(background)
     heard = []
     for event in events:
-        alone = audio.rms_dbfs(event.samples)
+        alone = levels.rms_dbfs(event.samples)
         if alone < SILENCE_DBFS:
             raise AudioError("an event is silent here, no SNR can be set; remove the silence from the noise")
         gain_db = active_dbfs - event.snr_db - alone
@@ -248,7 +248,7 @@ def _power(level_dbfs: float) -> float:
 
 
 def _level_dbfs(steps: Samples) -> float:
-    return audio.rms_dbfs(steps) - FULL_SCALE_DB
+    return levels.rms_dbfs(steps) - FULL_SCALE_DB
 
 
 def _round(total: Samples, speech: Samples, noise_dbfs: float) -> tuple[Samples, Samples, float]:

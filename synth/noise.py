@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbench import audio, manifest
+from speechbench import audio, levels, manifest
 from speechbench.audio import Samples
 from speechbench.errors import AudioError, SpeechbenchError, name_some
 from speechbench.manifest import Manifest, Skipped, usable
@@ -169,8 +169,8 @@ def _listen(recordings: Recordings, noise: Noise) -> tuple[str, Noise | AudioErr
 
 def _is_silent(samples: Samples) -> bool:
     """Whether there is no more than an offset; one look at every 16th sample answers for most, since power adds up."""
-    at_least = audio.decibels(float(samples[::16].var()) / 16.0)
-    return at_least < SILENCE_DBFS and audio.decibels(float(samples.var())) < SILENCE_DBFS
+    at_least = levels.decibels(float(samples[::16].var()) / 16.0)
+    return at_least < SILENCE_DBFS and levels.decibels(float(samples.var())) < SILENCE_DBFS
 
 
 def side_of(split: str | None) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechbench import audio
+from speechbench import levels
 from speechbench.audio import SAMPLING_RATE, Samples
 from synth.noise import FADE, Piece
 from synth.recordings import RECORDINGS, Recordings
@@ -75,5 +75,5 @@ def _read(piece: Piece, samples: int, recordings: Recordings) -> Samples:
     Its last value is held for the few samples that rounding or the speech's end may ask beyond it.
     """
     block = recordings.read(Path(piece.audio_filepath), piece.offset, piece.duration)[:samples]
-    block = audio.without_offset(block)
+    block = levels.without_offset(block)
     return block if block.size == samples else np.pad(block, (0, samples - block.size), mode="edge")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from made_speech import RATE, syllables
 from scipy.signal import oaconvolve
 
-from speechbench import audio
+from speechbench import levels
 from synth import batch, cabin, mix
 from synth.reading import Raw, aligned, side_by_side
 from synth.recipe import CabinRanges
@@ -122,7 +122,7 @@ def test_levels_are_those_of_the_recommendation(seed, gain_db):
     lengths = torch.tensor([row.size for row in rows])
     padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row.astype(np.float32)) for row in rows], batch_first=True)
     found = batch.envelopes(padded, lengths).level_dbfs(torch.full((3,), float(gain_db), dtype=torch.float64))
-    oracle = [audio.speech_envelope(row.astype(np.float32)).level(gain_db).level_dbfs for row in rows]
+    oracle = [levels.speech_envelope(row.astype(np.float32)).level(gain_db).level_dbfs for row in rows]
     assert found.tolist() == pytest.approx(oracle, abs=1e-3)
 
 

@@ -8,7 +8,7 @@ from made_speech import RATE, contents
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import stft, welch
 
-from speechbench import audio, manifest
+from speechbench import audio, levels, manifest
 from speechbench.seeds import generator_of
 from synth import car as cars
 from synth.car import engine, road
@@ -99,12 +99,12 @@ def test_noise_and_impulses_have_the_level_that_they_are_given():
 def test_the_level_rises_with_the_speed_as_in_real_cars():
     """About 35 dB per decade; 55-62 dB(A) at 50 km/h and 63-70 at 100, up to 78 in noisy cars."""
     speeds = np.array([40.0, 50.0, 70.0, 100.0, 130.0])
-    levels = np.array([[dba(sound_of(a_car(number), steady(kmh), seed=number)) for kmh in speeds] for number in range(24)])
-    slopes = np.polyfit(np.log10(speeds), levels.T, 1)[0]
-    pooled = np.polyfit(np.log10(np.tile(speeds, 24)), levels.ravel(), 1)[0]
+    found = np.array([[dba(sound_of(a_car(number), steady(kmh), seed=number)) for kmh in speeds] for number in range(24)])
+    slopes = np.polyfit(np.log10(speeds), found.T, 1)[0]
+    pooled = np.polyfit(np.log10(np.tile(speeds, 24)), found.ravel(), 1)[0]
     assert 30 < pooled < 40 and slopes.min() > 25 and slopes.max() < 45
-    usual = levels[levels[:, 3] < 70.5]
-    assert len(usual) > 12 and levels[:, 3].max() < 79 and usual[:, 3].min() > 62
+    usual = found[found[:, 3] < 70.5]
+    assert len(usual) > 12 and found[:, 3].max() < 79 and usual[:, 3].min() > 62
     assert 53 < np.median(usual[:, 1]) < 62 and 64 < np.median(usual[:, 3]) < 70
 
 
@@ -131,7 +131,7 @@ def test_most_energy_lies_below_500_hz_on_the_road_and_nothing_clips():
             if condition in ("city", "highway") and motion_of(a_car(number), drive, 4.0).kmh.min() > 10.0:
                 assert power_density[hz < 500].sum() > 0.75 * power_density.sum()
                 moving += 1
-            assert audio.rms_dbfs(samples) > -90 and np.abs(samples).max() < 0.7
+            assert levels.rms_dbfs(samples) > -90 and np.abs(samples).max() < 0.7
     assert moving > 12
 
 
@@ -259,7 +259,7 @@ def test_the_indicator_clicks_on_and_off_at_its_rate(per_minute):
 def test_a_passing_vehicle_swells_and_sinks_in_pitch():
     event = Passing(6.0, 3.0, 3.0, 120.0, 65.0, 900.0, -20.0, 120.0, 10.0)
     sound = event.render(a_car(), np.random.default_rng(0))
-    level = [audio.rms_dbfs(sound[int(at * RATE) :][: RATE // 4]) for at in (0.6, 2.9, 5.2)]
+    level = [levels.rms_dbfs(sound[int(at * RATE) :][: RATE // 4]) for at in (0.6, 2.9, 5.2)]
     assert level[1] > level[0] + 15 and level[1] > level[2] + 15
     lines = []
     for part in (sound[: 2 * RATE], sound[4 * RATE :]):

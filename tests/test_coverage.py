@@ -4,7 +4,7 @@ import soxr
 from made_speech import RATE, syllables
 from test_fingerprint import coloured
 
-from speechbench import audio
+from speechbench import audio, levels
 from speechbench.errors import AudioError
 from speechbench.manifest import Manifest, Utterance
 from synth import coverage, warning
@@ -25,7 +25,7 @@ def place(tmp_path):
         for number, lain in enumerate(noises):
             speech = syllables(np.random.default_rng(number), 6.0)
             lain = lain[: speech.size]
-            gain_db = audio.active_speech_level(speech).level_dbfs - audio.rms_dbfs(lain) - snr_db
+            gain_db = levels.active_speech_level(speech).level_dbfs - levels.rms_dbfs(lain) - snr_db
             path = tmp_path / f"{name}{number}.flac"
             mixed = speech + lain * 10 ** (gain_db / 20)
             audio.write(path, (0.5 * mixed / np.abs(mixed).max()).astype(np.float32))
@@ -52,7 +52,7 @@ def test_a_band_holds_its_third_of_an_octave():
         assert int(np.argmax(coverage.spectrum(tone))) == place
         assert coverage.CENTRES[place] == pytest.approx(name, rel=0.02)
         if place > 3:  # below, the window's skirts reach beyond the band
-            assert coverage.spectrum(tone)[place] == pytest.approx(audio.rms_dbfs(tone), abs=0.3)
+            assert coverage.spectrum(tone)[place] == pytest.approx(levels.rms_dbfs(tone), abs=0.3)
 
 
 @pytest.mark.parametrize("snr_db", [-5.0, 5.0, 15.0])

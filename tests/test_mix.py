@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_speech import RATE, syllables
 
-from speechbench import audio
+from speechbench import audio, levels
 from speechbench.errors import AudioError
 from synth import mix
 from synth.noise import Piece
@@ -28,11 +28,11 @@ def test_the_snr_measured_on_the_parts_is_the_one_asked_for(seconds, speech_leve
     speech = syllables(np.random.default_rng(1), seconds, speech_level, pause)
     noise = white(seconds, noise_level, 2)
     parts = mix.mix(speech, noise[: speech.size], snr_db, level_dbfs)
-    measured = audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise)
+    measured = levels.active_speech_level(parts.speech).level_dbfs - levels.rms_dbfs(parts.noise)
     assert measured == pytest.approx(snr_db, abs=0.1)
     assert parts.snr_db == pytest.approx(measured, abs=0.01)
     assert np.abs(parts.sum).max() <= 1.0
-    level = audio.active_speech_level(parts.speech).level_dbfs
+    level = levels.active_speech_level(parts.speech).level_dbfs
     assert level == pytest.approx(level_dbfs + parts.output_gain_db, abs=0.3)
 
 
@@ -53,7 +53,7 @@ def test_silence_around_the_speech_does_not_change_the_mix():
     dense = mix.mix(speech, noise[: speech.size], 0.0, -26.0)
     sparse = mix.mix(padded, noise, 0.0, -26.0)
     assert sparse.snr_db_rms == pytest.approx(-3.0, abs=0.3)
-    assert audio.rms_dbfs(sparse.noise) == pytest.approx(audio.rms_dbfs(dense.noise), abs=0.3)
+    assert levels.rms_dbfs(sparse.noise) == pytest.approx(levels.rms_dbfs(dense.noise), abs=0.3)
 
 
 def test_a_sum_that_would_clip_is_turned_down_whole():
@@ -61,7 +61,7 @@ def test_a_sum_that_would_clip_is_turned_down_whole():
     parts = mix.mix(speech, white(3, 0.1), -20.0, -12.0)
     assert parts.output_gain_db < -1
     assert np.abs(parts.sum).max() == pytest.approx(mix.CEILING, abs=1e-3)
-    assert audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise) == pytest.approx(-20, abs=0.1)
+    assert levels.active_speech_level(parts.speech).level_dbfs - levels.rms_dbfs(parts.noise) == pytest.approx(-20, abs=0.1)
 
 
 def test_silence_has_no_level_and_gives_an_error_never_nan():
@@ -87,7 +87,7 @@ def test_noise_is_levelled_after_it_is_cut(tmp_path):
     loud = np.concatenate([white(4, 0.01), white(16, 0.1)])
     audio.write(tmp_path / "n.flac", np.clip(loud, -1, 1))
     parts = mix.render(scene(tmp_path, (piece(tmp_path / "n.flac", 0.0, 4.0),)))
-    assert audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
+    assert levels.active_speech_level(parts.speech).level_dbfs - levels.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
@@ -98,7 +98,7 @@ def test_noise_of_any_sampling_rate_covers_the_speech(tmp_path, rate):
     parts = mix.render(scene(tmp_path, (piece(tmp_path / "n.wav", 0.3333, 2.7777), piece(tmp_path / "n.wav", 9.1, 1.2423))))
     assert parts.noise.size == 4 * RATE
     assert np.all(np.abs(parts.noise[-200:]).max() > 0)
-    assert audio.active_speech_level(parts.speech).level_dbfs - audio.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
+    assert levels.active_speech_level(parts.speech).level_dbfs - levels.rms_dbfs(parts.noise) == pytest.approx(7.5, abs=0.1)
 
 
 def test_rendering_twice_gives_the_same_bytes(tmp_path):
@@ -128,7 +128,9 @@ def test_an_offset_changes_nothing():
 def test_speech_of_any_level_is_brought_to_its_level():
     for level in (1e-4, 0.3):
         speech = syllables(np.random.default_rng(3), 4.0, level)
-        assert audio.active_speech_level(mix.mix(speech, None, None, -30.0).speech).level_dbfs == pytest.approx(-30.0, abs=0.02)
+        assert levels.active_speech_level(mix.mix(speech, None, None, -30.0).speech).level_dbfs == pytest.approx(
+            -30.0, abs=0.02
+        )
 
 
 def test_a_clip_that_is_asked_for_saturates_and_is_counted():
@@ -148,14 +150,14 @@ def sound(seconds=1.0, start=1.0, snr_db=10.0, samples=None):
 def test_events_and_total_are_met_together():
     speech, noise = white(4, 0.1), white(4, 0.02, 5)
     parts = mix.mix(speech, noise, 6.0, -26.0, [sound(), sound(0.5, 3.0, 3.0)])
-    level = audio.rms_dbfs(parts.speech)  # without pauses this is the active level
-    assert level - audio.rms_dbfs(parts.noise) == pytest.approx(6.0, abs=0.1)
+    level = levels.rms_dbfs(parts.speech)  # without pauses this is the active level
+    assert level - levels.rms_dbfs(parts.noise) == pytest.approx(6.0, abs=0.1)
     assert [event.snr_db for event in parts.events] == pytest.approx([10.0, 3.0], abs=0.001)
     alone = noise * np.float32(10 ** (parts.noise_gain_db / 20))
     for event, start, seconds in zip(parts.events, (1.0, 3.0), (1.0, 0.5), strict=True):
         place = slice(round(start * RATE), round((start + seconds) * RATE))
         rest = parts.noise[place] - alone[place] - white(seconds, 0.1, 7) * np.float32(10 ** (event.gain_db / 20))
-        assert audio.rms_dbfs(rest) < -95  # nothing but rounding is left
+        assert levels.rms_dbfs(rest) < -95  # nothing but rounding is left
 
 
 def test_events_that_cannot_be_met_are_errors():
