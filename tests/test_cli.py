@@ -1,6 +1,7 @@
 """How the command line ends, and the commands that have no test file of their own."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -28,6 +29,16 @@ def call(tmp_path, monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(wanted, told):
+    code = "import sys; sys.argv[1:] = ['--version']; from speechbench import cli; cli.main(); import torch"
+    known = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    chosen = {"OMP_WAIT_POLICY": wanted} if wanted else {}
+    environment = known | chosen | {"OMP_DISPLAY_ENV": "true"}  # OpenMP tells on stderr what it goes by
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert f"OMP_WAIT_POLICY = '{told}'" in done.stderr
 
 
 @pytest.fixture
