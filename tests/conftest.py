@@ -11,6 +11,7 @@ import pytest
 
 # Before torch is imported: two threads that wait for each other on a busy machine take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the program has it
 
 
 @pytest.fixture(scope="session")
