@@ -201,6 +201,29 @@ def test_workers_of_later_stages_are_copies_too_and_import_what_the_first_did_no
         assert set(run(imported, ["chunk"] * 4, 2)) == {True}
 
 
+FORKING_PROGRAM = """
+import os
+from test_jobs import square
+from speechbench import jobs
+if __name__ == "__main__":
+    list(jobs.run(square, range(4), 2))
+    if os.fork() == 0:
+        print(list(jobs.run(square, range(4), 2)), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_a_copy_of_a_process_that_had_workers_can_have_some(tmp_path):
+    (tmp_path / "program.py").write_text(FORKING_PROGRAM)
+    paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[0, 1, 4, 9]\n"
+
+
 LATE_PROGRAM = """
 import os, sys, threading, time
 from pathlib import Path
