@@ -27,7 +27,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 UNDER_WAY = 4  # items per worker that are taken before the first of them must be ready
 LONGEST_PLACE = 72  # bytes of the folder for temporary files: the server's socket is in it, and can have a name of 107
 PROGRAM = {"speechbench.cli"}  # what a worker of the program's imports with its script
-HOME = os.getpid()  # a copy of this process, made by os.fork, cannot ask the server, which is no child of its own
+IMPORTED_IN = os.getpid()  # a copy of this process, made by os.fork, cannot ask the server, which is no child of its own
 LOOK = 1.0  # s between two looks at the workers
 
 
@@ -82,7 +82,7 @@ def processes(count: int, *modules: str) -> Iterator[Run]:
     """
     multiprocessing.set_forkserver_preload([*modules, *PROGRAM & sys.modules.keys()])
     has_room = len(os.fsencode(tempfile.gettempdir())) < LONGEST_PLACE
-    context = multiprocessing.get_context("forkserver" if has_room and os.getpid() == HOME else "spawn")
+    context = multiprocessing.get_context("forkserver" if has_room and os.getpid() == IMPORTED_IN else "spawn")
     pool = ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules)
     with _watched(pool), pool:
         with _of_workers():

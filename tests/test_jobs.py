@@ -179,34 +179,12 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
     process.communicate(timeout=30)  # ends when the last process that holds stdout has ended
 
 
-def test_workers_start_where_temporary_files_lie_deep(tmp_path):
-    (tmp_path / "program.py").write_text(
-        "from test_jobs import square\nfrom speechbench import jobs\n"
-        "if __name__ == '__main__':\n    print(list(jobs.run(square, range(4), 2)))\n"
-    )
-    deep = tmp_path / ("deep" * 20)
-    deep.mkdir()
-    paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
-    environment = os.environ | {"PYTHONPATH": paths, "TMPDIR": str(deep)}
-    done = subprocess.run(
-        [sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[0, 1, 4, 9]\n"
-
-
-def test_workers_of_later_stages_are_copies_too_and_import_what_the_first_did_not():
-    with jobs.workers(2, "wave") as run:
-        assert set(run(imported, ["wave"] * 4, 2)) == {True}
-    with jobs.workers(2, "chunk") as run:
-        assert set(run(imported, ["chunk"] * 4, 2)) == {True}
-
-
-FORKING_PROGRAM = """
+TWICE_PROGRAM = """
 import os
 from test_jobs import square
 from speechbench import jobs
 if __name__ == "__main__":
-    list(jobs.run(square, range(4), 2))
+    print(list(jobs.run(square, range(4), 2)), flush=True)
     if os.fork() == 0:
         print(list(jobs.run(square, range(4), 2)), flush=True)
         os._exit(0)
@@ -214,14 +192,30 @@ if __name__ == "__main__":
 """
 
 
-def test_a_copy_of_a_process_that_had_workers_can_have_some(tmp_path):
-    (tmp_path / "program.py").write_text(FORKING_PROGRAM)
+@pytest.mark.parametrize("deep", ["", "deep" * 20])
+def test_workers_start_in_a_copy_of_a_process_that_had_some_and_wherever_temporary_files_lie(tmp_path, deep):
+    (tmp_path / "program.py").write_text(TWICE_PROGRAM)
     paths = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[1])))
     environment = os.environ | {"PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[0, 1, 4, 9]\n"
+    if deep:
+        (tmp_path / deep).mkdir()
+        environment["TMPDIR"] = str(tmp_path / deep)
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[0, 1, 4, 9]\n" * 2
+
+
+def parent(_):
+    return os.getppid()
+
+
+def test_workers_of_later_stages_are_of_the_same_server_and_import_what_the_first_did_not():
+    with jobs.workers(2, "wave") as run:
+        servers = set(run(parent, range(8), 2))
+    assert len(servers) == 1 and os.getpid() not in servers
+    with jobs.workers(2, "chunk") as run:
+        assert set(run(parent, range(8), 2)) == servers
+        assert set(run(imported, ["chunk"] * 4, 2)) == {True}
 
 
 LATE_PROGRAM = """
