@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from pipelines.frames import write_frames
 from pipelines.phoneme.align import MARGIN
 from pipelines.phoneme.config import NetworkConfig
-from pipelines.phoneme.network import PADDING, STACK, Labelled, Scorer, TimeDelayNetwork, _chunks, fit, log_priors
+from pipelines.phoneme.network import (
+    EPOCHS,
+    LEAST_STEPS,
+    PADDING,
+    STACK,
+    Labelled,
+    Scorer,
+    TimeDelayNetwork,
+    _chunks,
+    fit,
+    log_priors,
+)
 
 STATES, FEATURES = 7, 5
 
@@ -151,7 +162,7 @@ def planted(count=30, seed=0):
     return data
 
 
-SMALL = NetworkConfig(width=16, layers=2, dropout=0.0, epochs=12, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2)
+SMALL = NetworkConfig(width=16, layers=2, dropout=0.0, epochs=20, chunk=0.3, batch_seconds=3.0, learning_rate=1e-2)
 
 
 def train(folder, seed=0):
@@ -181,6 +192,17 @@ def test_few_updates(epochs, tmp_path):
     network = TimeDelayNetwork(FEATURES, STATES, config)
     history, _ = fit(network, data, SILENT, config, np.random.default_rng(0), "test")
     assert len(history) == epochs
+
+
+@pytest.mark.parametrize(("utterances", "seconds"), [(4, 0.3), (4, 0.6), (150, 0.3)])
+def test_little_speech_is_heard_more_often(utterances, seconds, tmp_path):
+    """Epochs that are not given are as many as make enough batches, two at least."""
+    config = replace(SMALL, epochs=None, width=4, batch_seconds=seconds)
+    data = [labelled(tmp_path / "frames.f32", planted(utterances))]
+    chunks = len(_chunks(data, SILENT, 30, config.silence, np.random.default_rng(0)))
+    network = TimeDelayNetwork(FEATURES, STATES, config)
+    history, _ = fit(network, data, SILENT, config, np.random.default_rng(0), "test")
+    assert len(history) == max(EPOCHS, -(-LEAST_STEPS * round(seconds / 0.3) // chunks))
 
 
 def test_utterances_shorter_than_a_step(tmp_path):

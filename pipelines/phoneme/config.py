@@ -54,12 +54,12 @@ class NetworkConfig:
 
     width: int = 256  # channels of each layer
     layers: int = 5  # convolutions over time, batch norm after each
-    dropout: float = 0.15
-    epochs: int = 5  # each over all copies
+    dropout: float = 0.05
+    epochs: int | None = None  # each over all copies; else 2, or as many as make 250 batches
     chunk: float = 1.5  # s, of the stretches that training draws
     silence: float = 0.2  # share of the utterances that an epoch hears with all silence before and behind them
     batch_seconds: float = 24.0  # of audio in a batch
-    learning_rate: float = 3e-3  # the highest; warmed up, then lowered along a cosine
+    learning_rate: float = 6e-3  # the highest; warmed up, then lowered along a cosine
     weight_decay: float = 0.01
     precision: Precision = "auto"  # bfloat16 where the processor multiplies matrices of it (AMX); weights stay in float32
     speeds: tuple[float, ...] = (0.9, 1.1)  # of further copies of the training speech
@@ -67,8 +67,10 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         many = (1, math.inf)
-        check_bounds(self, width=many, layers=many, epochs=many, dropout=(0, 0.95), chunk=(0.1, math.inf), silence=(0, 1))
+        check_bounds(self, width=many, layers=many, dropout=(0, 0.95), chunk=(0.1, math.inf), silence=(0, 1))
         check_bounds(self, batch_seconds=(0.1, math.inf), learning_rate=(1e-8, 1), weight_decay=(0, 1), realign=(0, math.inf))
+        if self.epochs is not None:
+            check_bounds(self, epochs=many)
         for speed in self.speeds:
             if not 0.5 <= speed <= 2.0 or speed == 1.0:
                 raise ValueError(f"'speeds' holds {speed:g}; expected numbers from 0.5 to 2 other than 1")

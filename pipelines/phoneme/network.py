@@ -8,6 +8,7 @@ B stretches, T frames, F features, S columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,15 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
+from torch.optim import AdamW
 
 from pipelines.ctc.dropout import LockedDropout
 from pipelines.frames import Frames
+from pipelines.muon import Muon
 from pipelines.phoneme.align import with_margins
 from pipelines.phoneme.config import NetworkConfig
 from pipelines.schedule import one_cycle
 from speechbench.progress import track
 
 WARMUP = 0.2  # share of the steps
+EPOCHS, LEAST_STEPS = 2, 250  # of a training; with fewer steps little speech teaches little
 STACK = 3  # frames per step
 PADDING = -100  # the column of frames that are none; the loss leaves them out
 DILATIONS = (1, 1, 2, 3, 4, 6, 8)  # steps; repeated from the last where there are more layers
@@ -161,12 +165,14 @@ def fit(
     median = sorted(copies[0].frames.lengths)[len(copies[0].frames) // 2]
     size = max(STACK, min(round(config.chunk * 100), median) // STACK * STACK)
     chunks_per_batch = max(1, round(config.batch_seconds * 100 / size))
-    epochs = [_chunks(copies, silent, size, config.silence, generator) for _ in range(config.epochs)]
+    epochs = [_chunks(copies, silent, size, config.silence, generator)]
+    count = config.epochs or max(EPOCHS, math.ceil(LEAST_STEPS * chunks_per_batch / len(epochs[0])))
+    epochs += [_chunks(copies, silent, size, config.silence, generator) for _ in range(count - 1)]
     counts = np.zeros(network.columns, np.int64)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     steps = sum(-(-len(chunks) // chunks_per_batch) for chunks in epochs)
     half = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16())
-    schedule = one_cycle(optimizer, config.learning_rate, steps, WARMUP)
+    optimizers = _optimizers(network, config, torch.bfloat16 if half else torch.float32)
+    schedules = [one_cycle(optimizer, config.learning_rate, steps, WARMUP) for optimizer in optimizers]
     history = []
     network.train()
     for chunks in track(epochs, label):
@@ -183,11 +189,12 @@ def fit(
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 scores = network(inputs, place)
             loss = nn.functional.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
-            optimizer.zero_grad(set_to_none=True)
+            network.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
             loss_sum += float(loss.detach()) * len(picked)
             known = targets[0] != PADDING
             counts += np.bincount(columns[columns != PADDING].numpy(), minlength=len(counts))
@@ -195,6 +202,14 @@ def fit(
         history.append({"loss": loss_sum / len(chunks), "frame_accuracy": right / len(chunks)})
     network.eval()
     return history, log_priors(counts)
+
+
+def _optimizers(network: TimeDelayNetwork, config: NetworkConfig, precision: torch.dtype) -> list[torch.optim.Optimizer]:
+    """One for the matrices of the convolutions, one for all else."""
+    others = dict(network.named_parameters())
+    matrices = [others.pop(name) for name in list(others) if name.endswith(".linear.weight")]
+    rate, decay = config.learning_rate, config.weight_decay
+    return [Muon(matrices, rate, decay, precision=precision), AdamW(others.values(), rate, weight_decay=decay, fused=True)]
 
 
 def multiplies_bfloat16() -> bool:

@@ -50,7 +50,7 @@ FULL = Size(
     30,
     32,
     ("training.epochs=10", "training.batch_seconds=12"),
-    ("network.epochs=4", "gmm.iterations=2"),
+    ("gmm.iterations=2",),
     ("--train-most", "240", "--ladder", "--stages", "--most", "100"),
     (20, 3, 15, 280, 160, 160),
 )
@@ -59,7 +59,7 @@ QUICK = Size(
     8,
     10,
     ("training.epochs=10", "training.batch_seconds=8"),
-    ("network.epochs=4", "network.width=128", "gmm.gaussians=4", "gmm.iterations=2"),
+    ("network.width=128", "gmm.gaussians=4", "gmm.iterations=2"),
     ("--train-most", "80"),
     (12, 2, 6, 63, 62, 40),
 )
