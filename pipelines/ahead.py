@@ -22,7 +22,7 @@ TRIED = 4  # items, whose time tells whether threads pay
 WORTH_A_THREAD = 0.003  # s that an item takes at least
 
 
-def ahead(items: Generator[T, None, None], most: int = MOST) -> Iterator[T]:
+def ahead(items: Generator[T, None, None], most: int = MOST) -> Generator[T, None, None]:
     """Pass the items through, in their order, while a thread makes the next ones; closed with them when the caller stops.
 
     Raises:

@@ -8,6 +8,7 @@ too, every noise second is used once before any is used twice.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from synth.recordings import Lent
 from synth.scene import Scene
 
 READ_AHEAD = 2  # batches that are read while one is rendered and trained on
+BRIEF = 4  # scenes that are drawn before others may have Python's lock: who trains would wait 5 ms before each operation
 CPU_READERS = 2  # threads; where a GPU renders, every core may read
 
 
@@ -98,7 +100,11 @@ class Live:
         allotment = scene.allot(self.bank, plan.recipe, plan.seed)
         for epoch in count():
             seed = seed_of(plan.seed, "epoch", epoch) if epoch else plan.seed
-            scenes = list(scene.draw(plan.speech, self.bank, plan.recipe, seed, allotment))
+            scenes = list[Scene]()
+            for one in scene.draw(plan.speech, self.bank, plan.recipe, seed, allotment):
+                scenes.append(one)
+                if len(scenes) % BRIEF == 0:
+                    time.sleep(0)
             if self.apart is not None:
                 self.apart.enter(one.cabin for one in scenes)
             yield scenes

@@ -1,5 +1,7 @@
 """What must hold on a GPU; everything else is tested on the processor. It needs neither the FST packages nor a corpus."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -72,8 +74,9 @@ def losses(device, source, epochs=6, kind="conformer"):
     batches = dict(enumerate([[0, 1, 2], [3, 4], [5, 6, 7]]))
     stepper, found = Stepper(network, config, STILL, 0, epochs * len(batches)), []
     stepper.network.train()
+    read = ahead(stepper.brought(source, ((epoch, batches) for epoch in range(1, epochs + 1))))
     for epoch in range(1, epochs + 1):
-        for number, batch in ahead(stepper.brought(source.read(epoch, batches))):
+        for number, batch in iter(partial(next, read), None):
             stepper.step(epoch, number, batch, 1.0, len(batch.items))
             if stepper.must_be_read:
                 found += stepper.losses()

@@ -53,6 +53,7 @@ class Batch(NamedTuple):
     lengths: Tensor  # (B,), frames, on the CPU
 
 
+Groups = Mapping[int, Sequence[int]]  # places of items, by the groups' numbers
 Batches = Generator[tuple[int, Batch], None, None]  # each with the number of its group
 
 
@@ -64,12 +65,12 @@ class Source(Protocol):
         """What each epoch holds."""
         ...
 
-    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+    def read(self, epoch: int, groups: Groups) -> Batches:
         """Read or make the features of groups of items.
 
         Args:
             epoch: From 0.
-            groups: Places of items, by the groups' numbers.
+            groups: Those that are wanted.
 
         Returns:
             The groups, in their order, with their numbers; one of which nothing can be used is left out.
@@ -85,7 +86,7 @@ class Stored:
     features: Callable[[str], Tensor]  # of all that was recorded of an utterance, by its id
     pin: bool = False  # for a GPU
 
-    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+    def read(self, epoch: int, groups: Groups) -> Batches:
         """Read features when they are needed."""
         for number, places in groups.items():
             chosen = [self.items[place] for place in places]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.ctc.edges import cut
 from pipelines.ctc.heads import Labels
-from pipelines.ctc.items import Batch, Batches, Item, too_short
+from pipelines.ctc.items import Batch, Batches, Groups, Item, too_short
 from pipelines.ctc.speakers import Table
 from pipelines.speakers import Listener
 from speechbench.features import cmvns, frames_of, log_mels
@@ -108,7 +108,7 @@ class Scenes:
         """An item for each scene: the frames of its clean utterance, with the same tokens."""
         return [replace(self.clean[scene.clean_id], id=scene.id) for scene in self._usable(0)]
 
-    def read(self, epoch: int, groups: Mapping[int, Sequence[int]]) -> Batches:
+    def read(self, epoch: int, groups: Groups) -> Batches:
         """Render groups of scenes and compute their features, where they are rendered."""
         by_id = {item.id: item for item in self.items}
         speakers = self._speakers  # before a later epoch is drawn: going back would draw all again

@@ -7,6 +7,7 @@ stop needs no generator's state.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterable
 from typing import NamedTuple, cast
 
 import torch
@@ -18,7 +19,7 @@ from pipelines.ctc.augment import augment, draw
 from pipelines.ctc.config import AugmentConfig, TrainingConfig
 from pipelines.ctc.device import autocast, chosen_device, compile_layers, moved
 from pipelines.ctc.heads import Head, heads_loss
-from pipelines.ctc.items import Batch, Batches
+from pipelines.ctc.items import Batch, Batches, Groups, Source
 from pipelines.ctc.losses import ctc_losses
 from pipelines.ctc.network import Network, Tasks
 from pipelines.schedule import one_cycle
@@ -28,6 +29,7 @@ from speechbench.seeds import seed_of
 UNREAD = 16  # steps whose losses may wait on a GPU: reading them makes the processor wait for it
 
 State = dict[str, Tensor]
+Brought = Generator[tuple[int, Batch] | None, None, None]  # None behind each epoch
 
 
 class Stepper:
@@ -83,14 +85,22 @@ class Stepper:
         self.optimizer.step()
         self.schedule.step()
 
-    def brought(self, batches: Batches) -> Batches:
-        """The batches with their features on the device, for whoever reads ahead of the steps.
+    def brought(self, source: Source, epochs: Iterable[tuple[int, Groups]]) -> Brought:
+        """The batches of some epochs with their features on the device, None behind each epoch's, for whoever reads ahead.
 
-        On a GPU they are made in a stream of their own: in that of the steps each would wait for all steps before it.
+        One epoch begins while the one before is still trained on. On a GPU batches are made in a stream of their own: in that
+        of the steps each would wait for all steps before it.
+
+        Args:
+            source: Asked for each epoch in turn.
+            epochs: From 0, each with the groups that are wanted of it.
         """
-        if self.device.type == "cpu":
-            yield from batches
-            return
+        for epoch, groups in epochs:
+            batches = source.read(epoch, groups)
+            yield from batches if self.device.type == "cpu" else self._brought(batches)
+            yield None
+
+    def _brought(self, batches: Batches) -> Batches:
         stream = torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # before the steps, which take longer
         while True:
             with torch.cuda.stream(stream):  # only while this runs, for it is the thread's

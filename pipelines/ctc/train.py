@@ -6,8 +6,10 @@ A training that is stopped at any moment goes on from its last checkpoint and en
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -21,7 +23,7 @@ from pipelines.ctc import checkpoint
 from pipelines.ctc.board import FOLDER, board
 from pipelines.ctc.checkpoint import Look, Progress, Row, average
 from pipelines.ctc.config import STEPS, AugmentConfig, TrainingConfig
-from pipelines.ctc.items import Batch, Source
+from pipelines.ctc.items import Batch, Groups, Source
 from pipelines.ctc.network import AT_ONCE, Network, score_batch
 from pipelines.ctc.step import Stepper
 from speechbench.errors import SpeechbenchError, name_some
@@ -160,38 +162,50 @@ class _Fit:
     kept: Path
 
     def run(self) -> None:
-        config, progress = self.training.config, self.progress
+        progress = self.progress
         self.began, self.began_at, self.saved_at = progress.steps, time.monotonic(), time.monotonic()
-        while not progress.over:
-            self._epoch()
-            row: Row = {"epoch": progress.epoch, "loss": sum(progress.losses) / len(progress.losses)}
-            told = ""
-            if progress.epoch % config.look_every == 0 or progress.epoch == config.epochs:
-                told = self._look(row)
-            progress.rows.append(row)
-            self.log(row)
-            self._tell(row, told)
-            stale = 0 < config.patience <= progress.since_best
-            if stale:
-                say(f"ends early: the last {progress.since_best} looks at dev were no better")
-            progress.over = stale or progress.epoch == config.epochs
-            progress.epoch, progress.batches, progress.losses = progress.epoch + 1, 0, []
-            self._save()
+        with closing(ahead(self.stepper.brought(self.epochs.source, self._left()))) as read:
+            while not progress.over:
+                self._epoch(read)
+                self._judge()
 
-    def _epoch(self) -> None:
+    def _left(self) -> Iterator[tuple[int, Groups]]:
+        """The epochs from the next batch on, and the groups that they read, this process's part."""
+        first = self.progress.batches
+        for epoch in range(self.progress.epoch, self.training.config.epochs + 1):
+            batches = self.epochs.batches(epoch)
+            yield epoch - 1, {number: parallel.share(batches[number])[0] for number in range(first, len(batches))}
+            first = 0
+
+    def _judge(self) -> None:
+        """What follows an epoch: a look at dev where one is due, its row, a checkpoint."""
+        config, progress = self.training.config, self.progress
+        row: Row = {"epoch": progress.epoch, "loss": sum(progress.losses) / len(progress.losses)}
+        told = ""
+        if progress.epoch % config.look_every == 0 or progress.epoch == config.epochs:
+            told = self._look(row)
+        progress.rows.append(row)
+        self.log(row)
+        self._tell(row, told)
+        stale = 0 < config.patience <= progress.since_best
+        if stale:
+            say(f"ends early: the last {progress.since_best} looks at dev were no better")
+        progress.over = stale or progress.epoch == config.epochs
+        progress.epoch, progress.batches, progress.losses = progress.epoch + 1, 0, []
+        self._save()
+
+    def _epoch(self, read: Iterator[tuple[int, Batch] | None]) -> None:
         """The rest of an epoch."""
         progress, stepper = self.progress, self.stepper
         batches = self.epochs.batches(progress.epoch)
-        rest = range(progress.batches, len(batches))
-        shares = {number: parallel.share(batches[number]) for number in rest}
-        groups = {number: places for number, (places, _) in shares.items()}
+        shares = {number: parallel.share(batches[number]) for number in range(progress.batches, len(batches))}
         label = f"epoch {progress.epoch} of {self.training.config.epochs}"
-        seconds = FRAME_SHIFT * sum(self.epochs.lengths[place] for places in groups.values() for place in places)
+        seconds = FRAME_SHIFT * sum(self.epochs.lengths[place] for places, _ in shares.values() for place in places)
         stepper.network.train()
-        read = ahead(stepper.brought(self.epochs.source.read(progress.epoch - 1, groups)))
-        for number, batch in track_audio(read, label, seconds, _seconds) if parallel.is_first() else read:
+        rest = iter(partial(next, read), None)
+        for number, batch in track_audio(rest, label, seconds, _seconds) if parallel.is_first() else rest:
             if parallel.size() > 1 and number != progress.batches:
-                lost = [self.epochs.source.items[place].id for place in groups[progress.batches]]
+                lost = [self.epochs.source.items[place].id for place in shares[progress.batches][0]]
                 raise SpeechbenchError(f"{name_some(lost)} cannot be used, and another process waits; remove them from train")
             stepper.step(progress.epoch, number, batch, shares[number][1], len(batches[number]))
             progress.batches, progress.steps = number + 1, progress.steps + 1

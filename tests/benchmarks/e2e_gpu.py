@@ -7,9 +7,9 @@ are rendered meanwhile; speech and noise are made here (`live.py`), and an epoch
 arithmetic is taken as 6 x parameters x frames that the encoder works on: two operations per weight and frame forward, four
 backward. The busy share is the time in which at least one kernel runs, of some batches for which torch's profiler watches, over
 the time that as much audio takes in the epoch before it, for which it does not: it takes the processor half as long again to
-launch what is watched. Copies are no kernels. The first batches, in which torch compiles and recordings are decoded for the
-first time, are not counted. On the CPU, which only shows that the script works, a small network is taken, and neither share is
-told.
+launch what is watched. Copies are no kernels. The first epoch, in which torch compiles, recordings are decoded for the first
+time and memory is asked for, is not counted. On the CPU, which only shows that the script works, a small network is taken, and
+neither share is told.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.ahead import ahead
 from pipelines.batches import length_batches
 from pipelines.ctc.config import SPEAKER_FRAMES, AugmentConfig, EncoderConfig, TrainingConfig
-from pipelines.ctc.items import Item, Source, Stored
+from pipelines.ctc.items import Batch, Item, Source, Stored
 from pipelines.ctc.network import Network, steps_of
 from pipelines.ctc.scenes import Scenes
 from pipelines.ctc.sizes import Kind, Size
@@ -54,7 +55,6 @@ TOKENS, BANDS, SPEAKERS = 30, EncoderConfig().bands, 20
 KINDS: tuple[Kind, ...] = ("recurrent", "conformer")
 SIZES: tuple[Size, ...] = ("10M", "30M")
 ENCODERS = {f"{size} {kind}": EncoderConfig(kind=kind, size=size) for size in SIZES for kind in KINDS}
-WARM_UP = 8  # batches that are not counted
 WATCHED = 12  # batches for which the profiler watches
 SMALL = {"small": EncoderConfig(channels=64, recurrent=64, layers=1)}
 
@@ -68,19 +68,22 @@ class Measured:
 
 
 def measure(stepper: Stepper, source: Source, batches: list[list[int]]) -> Measured:
-    """Train for some batches that are not counted, then for an epoch, then for some batches that are watched."""
-    train(stepper, source, 0, batches[:WARM_UP])
-    wait(stepper)
-    start = time.perf_counter()
-    frames, steps = train(stepper, source, 1, batches)
-    wait(stepper)
-    seconds = time.perf_counter() - start
-    busy = None
-    if stepper.device.type == "cuda":
-        with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as watch:
-            watched, _ = train(stepper, source, 2, batches[:WATCHED])
-            wait(stepper)
-        busy = covered(watch.events()) / watched * frames / seconds
+    """Train for an epoch that is not counted, then for another, then for some batches that are watched."""
+    parts = (batches, batches, batches[:WATCHED], batches[:WATCHED])  # the last is read ahead
+    stepper.network.train()
+    with closing(ahead(stepper.brought(source, ((epoch, dict(enumerate(part))) for epoch, part in enumerate(parts))))) as read:
+        train(stepper, read)
+        wait(stepper)
+        start = time.perf_counter()
+        frames, steps = train(stepper, read)
+        wait(stepper)
+        seconds = time.perf_counter() - start
+        busy = None
+        if stepper.device.type == "cuda":
+            with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as watch:
+                watched, _ = train(stepper, read)
+                wait(stepper)
+            busy = covered(watch.events()) / watched * frames / seconds
     return Measured(seconds, busy, frames * FRAME_SHIFT, steps)
 
 
@@ -94,12 +97,11 @@ def covered(events: Iterable[Any]) -> float:
     return total / 1e6
 
 
-def train(stepper: Stepper, source: Source, epoch: int, batches: list[list[int]]) -> tuple[int, int]:
-    """A step for each batch; returns frames, and the encoder's steps, padding left out."""
+def train(stepper: Stepper, read: Iterator[tuple[int, Batch] | None]) -> tuple[int, int]:
+    """A step for each batch of an epoch; returns frames, and the encoder's steps, padding left out."""
     frames = steps = 0
-    stepper.network.train()
-    for number, batch in ahead(stepper.brought(source.read(epoch, dict(enumerate(batches))))):
-        stepper.step(epoch + 1, number, batch, 1.0, len(batch.items))
+    for number, batch in iter(partial(next, read), None):
+        stepper.step(1, number, batch, 1.0, len(batch.items))
         if stepper.must_be_read:
             stepper.losses()
         frames += int(batch.lengths.sum())
