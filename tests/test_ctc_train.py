@@ -1,5 +1,6 @@
 """The training loop that characters and phonemes share, on features that are drawn at random."""
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -128,6 +129,31 @@ def test_a_stretch_leaves_steps_enough(tmp_path):
         make_network(), stored(*items), rows.append, tmp_path / "kept"
     )
     assert len(rows) == 2 and all(0 < row["loss"] < 100 for row in rows)
+
+
+def test_an_epoch_is_read_while_the_one_before_is_looked_at(tmp_path):
+    """To read its first batch may take long; an early end leaves nothing open."""
+    source, begun, ended = stored(*make_items(4)), {epoch: threading.Event() for epoch in range(5)}, []
+
+    def read(epoch, groups):
+        begun[epoch].set()
+        try:
+            yield from source.read(epoch, groups)
+        finally:
+            ended.append(epoch)
+
+    looks = []
+
+    def count(network):
+        looks.append(begun[len(looks) + 1].wait(timeout=10))
+        return Counts(hits=1, deletions=len(looks))  # more each time
+
+    config = TrainingConfig(epochs=5, look_every=1, patience=1)
+    watched = SimpleNamespace(items=source.items, read=read)
+    training = Training(config, OFF, 0, "e2e", count)
+    training.fit(make_network(), watched, [].append, tmp_path / "kept")
+    assert looks == [True, True]
+    assert ended == list(range(len(ended))) and len(ended) >= 3
 
 
 class Stopped(BaseException):

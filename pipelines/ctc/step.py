@@ -95,13 +95,14 @@ class Stepper:
             source: Asked for each epoch in turn.
             epochs: From 0, each with the groups that are wanted of it.
         """
+        # One for all epochs, before the steps, which take longer: what a stream has given back, no other stream is given.
+        stream = torch.cuda.Stream(self.device, priority=-1) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         for epoch, groups in epochs:
             batches = source.read(epoch, groups)
-            yield from batches if self.device.type == "cpu" else self._brought(batches)
+            yield from batches if stream is None else self._brought(batches, stream)
             yield None
 
-    def _brought(self, batches: Batches) -> Batches:
-        stream = torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # before the steps, which take longer
+    def _brought(self, batches: Batches, stream: torch.cuda.Stream) -> Batches:
         while True:
             with torch.cuda.stream(stream):  # only while this runs, for it is the thread's
                 if (following := next(batches, None)) is None:
