@@ -11,10 +11,11 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -84,10 +85,18 @@ def processes(count: int, *modules: str) -> Iterator[Run]:
     has_room = len(os.fsencode(tempfile.gettempdir())) < LONGEST_PLACE
     context = multiprocessing.get_context("forkserver" if has_room and os.getpid() == IMPORTED_IN else "spawn")
     pool = ProcessPoolExecutor(count, context, initializer=_make_ready, initargs=modules)
-    with _watched(pool), pool:
+
+    def start() -> None:
+        for _ in range(count):  # each call that finds no idle process starts one
+            pool.submit(int)
+
+    with _watched(pool), pool, ThreadPoolExecutor(1) as beside:
         with _of_workers():
-            for _ in range(count):  # each call that finds no idle process starts one
-                pool.submit(int)
+            if context.get_start_method() == "forkserver":
+                forkserver.ensure_running()
+                beside.submit(start)  # which the server lets wait until it has imported
+            else:
+                start()
         yield partial(_run_in, pool)
 
 

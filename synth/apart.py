@@ -123,14 +123,6 @@ def _read(part: _Part) -> _Told:
     return _Told(tuple(read), tuple(failed))
 
 
-def _response(room: Room) -> Response | AudioError:
-    """A cabin's, or why it cannot be had."""
-    try:
-        return cabin.impulse_response(room)
-    except AudioError as error:
-        return error
-
-
 @dataclass
 class _Group:
     """Scenes under way."""
@@ -181,7 +173,7 @@ class Apart:
     def enter(self, rooms: Iterable[Room | None]) -> None:
         """Have the impulse responses of cabins computed before scenes are in them."""
         new = [room for room in dict.fromkeys(rooms) if room and room not in self.responses]
-        self.responses.update(zip(new, self.run(_response, new, self.size), strict=True))
+        self.responses.update(zip(new, self.run(cabin.response_or_error, new, self.size), strict=True))
 
     def read(
         self, groups: Iterable[Sequence[Scene]], noise: Lent | None, speech: Lent | None

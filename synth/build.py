@@ -95,7 +95,7 @@ def build(
     files.keep_inputs(out, [*manifest.inputs([plan.speech]), *plan.noise, *plan.against, *rirs])
     rooms = cabin.draw(plan.recipe.cabin, plan.seed) if worker_count > 1 else []
     with ThreadPoolExecutor(1) as beside:  # while the noise is heard; else each worker would compute them all
-        responses = beside.submit(cabin.responses, rooms)
+        responses = beside.submit(cabin.responses, rooms, run, worker_count)
         return _Build(plan, out, kept_as, worker_count, run, responses).make(resume, strict, overwrite)
 
 

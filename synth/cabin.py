@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from speechbench.audio import SAMPLING_RATE, Samples
 from speechbench.errors import AudioError
+from speechbench.jobs import Run
 from speechbench.seeds import generator_of
 from synth import rir
 from synth.recipe import CabinRanges
@@ -134,13 +134,30 @@ def absorption(cabin: Cabin) -> NDArray[np.float64]:
     return np.asarray(1.0 - np.exp(passes * (np.log(1.0 - wanted) / passes[OCTAVES.index(1000.0)])))
 
 
-def responses(rooms: Iterable[Room]) -> dict[Room, Response]:
-    """Their impulse responses, for other processes; a file that cannot be used is left to who asks for it."""
-    known: dict[Room, Response] = {}
-    for room in rooms:
-        with suppress(AudioError):
-            known[room] = impulse_response(room)
-    return known
+def modules(ranges: CabinRanges) -> tuple[str, ...]:
+    """What processes that shall compute responses can import while they wait, for it takes a second and more."""
+    return ("pyroomacoustics",) if ranges.count else ()
+
+
+def response_or_error(room: Room) -> Response | AudioError:
+    """An impulse response, or why it cannot be had; for `responses`, and for who asks for many."""
+    try:
+        return impulse_response(room)
+    except AudioError as error:
+        return error
+
+
+def responses(rooms: Iterable[Room], run: Run, jobs: int) -> dict[Room, Response]:
+    """Their impulse responses, for other processes; a file that cannot be used is left to who asks for it.
+
+    Args:
+        rooms: What for.
+        run: Where they are computed.
+        jobs: Processes.
+    """
+    rooms = list(rooms)
+    found = zip(rooms, run(response_or_error, rooms, jobs), strict=True)
+    return {room: response for room, response in found if not isinstance(response, AudioError)}
 
 
 def borrow(responses: Mapping[Room, Response]) -> None:

@@ -42,21 +42,21 @@ output_format = click.option(
 
 
 @contextmanager
-def running(engine: str, address: str | None, jobs: int, module: str) -> Iterator[Run]:
+def running(engine: str, address: str | None, jobs: int, *modules: str) -> Iterator[Run]:
     """What does the work of a stage while the block lasts.
 
     Args:
         engine: "local" or "ray".
         address: Of a Ray cluster; None starts one.
         jobs: Worker processes.
-        module: Where the work is defined; local workers import it while they wait.
+        modules: What the work needs; local workers import it while they wait.
     """
     if engine == "local":
         if address:
             raise click.UsageError("--address is of a Ray cluster; add --engine ray")
         from speechbench.jobs import workers
 
-        with workers(jobs, module) as run:
+        with workers(jobs, *modules) as run:
             yield run
     else:
         from speechbench import cluster

@@ -69,7 +69,7 @@ def synth(
     if resume and overwrite:
         raise click.UsageError("--resume keeps what is there, --overwrite removes it: give one of them")
     from speechbench import manifest
-    from synth import budget, build
+    from synth import budget, build, cabin
     from synth import recipe as recipes
 
     wanted = [*settings, *([f"snr_db={_range(snr)}"] if snr else []), *([f"copies={copies}"] if copies else [])]
@@ -79,7 +79,7 @@ def synth(
     if dry_run:
         found = build.preview(plan, strict)
     else:
-        with options.running(engine, address, jobs, "synth.chunk") as run:
+        with options.running(engine, address, jobs, "synth.chunk", *cabin.modules(wish.cabin)) as run:
             found = build.build(plan, out, jobs, resume, strict, overwrite, container, run)
     options.show(found, output_format, budget.lines(found), title=f"{out}" + (" (dry run)" if dry_run else ""))
     if output_format == "table":

@@ -153,7 +153,7 @@ def speechbench(name: str, folder: Path, speech: str, out: Path, suffix: str, wo
     """The whole stage as `speechbench synth` does it: noise heard, scenes planned and counted, rendered, listed, hashed."""
     plan = build.Plan(manifest.read(folder / speech), [folder / "noise.jsonl"], recipe.load(name))
     shutil.rmtree(out)
-    with jobs.workers(workers, "synth.chunk") as run:
+    with jobs.workers(workers, "synth.chunk", *cabin.modules(plan.recipe.cabin)) as run:
         build.build(plan, out, workers, container=suffix[1:], run=run)
 
 
