@@ -256,10 +256,11 @@ def test_scenes_take_no_memory_however_many_they_are(plan, tmp_path, monkeypatch
     facts |= {"events": [], "clipped_samples": 0}
     monkeypatch.setattr(chunk, "rendered", lambda one, _: (b"x", facts | {"id": one.id}))
     one, peaks = plan.speech.utterances[0], []
-    for count in (200, 2200):
+    for count in (200, 2200, 4200):
         speech = manifest.Manifest(tuple(replace(one, id=f"u{number}") for number in range(count)))
         tracemalloc.start()
         build.build(replace(plan, speech=speech), tmp_path / f"out{count}")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert (peaks[1] - peaks[0]) / 2000 < 400
+    few, some, many = peaks  # names of files are interned: now and then Python makes its table of all such texts twice as large
+    assert min(some - few, many - some) / 2000 < 400
