@@ -67,7 +67,8 @@ def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
 
     Args:
         function: As for `jobs.run`; it may be called again with an item whose node was lost.
-        items: Read lazily; a bounded number is under way at once.
+        items: Read lazily; a bounded number is under way at once. When this is left before its end, those that are worked on
+            are finished unheard: to cancel one that ends at that moment ends the driver (Ray 2.60).
         jobs: Items that are worked on at once, each with one CPU; fewer where the cluster has fewer CPUs.
 
     Raises:
@@ -78,19 +79,15 @@ def run(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1
     called = ray.put(function)
     under_way: deque[Any] = deque()
     busy: list[Any] = []
-    try:
-        for item in items:
-            if len(busy) >= jobs:
-                _, busy = ray.wait(busy)
-            under_way.append(task.remote(called, item))
-            busy.append(under_way[-1])
-            if len(under_way) >= UNDER_WAY * jobs:
-                yield _result(under_way.popleft())
-        while under_way:
+    for item in items:
+        if len(busy) >= jobs:
+            _, busy = ray.wait(busy)
+        under_way.append(task.remote(called, item))
+        busy.append(under_way[-1])
+        if len(under_way) >= UNDER_WAY * jobs:
             yield _result(under_way.popleft())
-    finally:
-        for reference in under_way:
-            ray.cancel(reference)
+    while under_way:
+        yield _result(under_way.popleft())
 
 
 def _call(function: Callable[[Any], Any], item: Any) -> Any:
