@@ -218,6 +218,37 @@ def test_workers_of_later_stages_are_of_the_same_server_and_import_what_the_firs
         assert set(run(imported, ["chunk"] * 4, 2)) == {True}
 
 
+SLOW_MODULE = """
+import time
+from pathlib import Path
+
+end = time.monotonic() + 20
+while not Path(__file__).with_name("entered").exists():
+    if time.monotonic() > end:
+        raise TimeoutError("nobody went on meanwhile")
+    time.sleep(0.01)
+"""
+WAITING_PROGRAM = """
+from pathlib import Path
+from speechbench import jobs
+from test_jobs import square
+
+if __name__ == "__main__":
+    with jobs.workers(2, "slow") as run:
+        Path(__file__).with_name("entered").touch()
+        print(list(run(square, range(4), 2)))
+"""
+
+
+def test_nobody_waits_while_the_workers_server_imports(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW_MODULE)
+    (tmp_path / "program.py").write_text(WAITING_PROGRAM)
+    paths = os.pathsep.join((str(tmp_path), str(Path(__file__).parent), str(Path(__file__).parents[1])))
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[0, 1, 4, 9]\n", done.stderr
+
+
 LATE_PROGRAM = """
 import os, sys, threading, time
 from pathlib import Path
